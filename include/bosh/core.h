@@ -1,0 +1,271 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * core - the BOSH session: an event goes in, actions come out. The XEPs live
+ * here.
+ *
+ * Pure: reads no clock, sends nothing, takes no lock, logs nothing, allocates
+ * nothing. A bosh_session_t is plain data without pointers, fit for shared
+ * memory; whoever calls bosh_step() owns it for the length of the call (the
+ * store calls under its lock, tests call with a clock of their own).
+ *
+ *                 stream and features           client terminates, inactivity,
+ *                 from the server               a breach of the rules
+ *      OPENING ---------------------> OPEN -------------------> CLOSING
+ *         |                             |                          |
+ *         | connect failed              | stream ended             | up queue
+ *         v                             v                          v flushed,
+ *       ENDED <-------------------------+--------------------------+ closed
+ *
+ * CLOSING: clients already get the end, the server still gets what they sent.
+ * ENDED: kept for a while, so that late requests learn the true condition.
+ *
+ * A request lives in a slot, found by its rid:
+ *
+ *      FREE -> EARLY -> HELD -> ANSWERED -> FREE
+ *
+ * EARLY: arrived before its turn, payload kept, nothing forwarded. HELD: its
+ * turn has come (consumed), the answer has not. ANSWERED: the answer is fixed for
+ * good and kept for repeats, until the client cannot ask for it any more.
+ */
+#ifndef BOSH_CORE_H
+#define BOSH_CORE_H
+
+#include "bosh/base.h"
+
+/* ---- numbers ------------------------------------------------------------ */
+
+#define BOSH_RID_MAX      UINT64_C(9007199254740991) /* 2^53-1, XEP-0124 14.1 */
+#define BOSH_MAX_REQUESTS 5                          /* hold + 1 */
+#define BOSH_SLOTS        16 /* power of two; kept, held, early: 3 windows */
+#define BOSH_VER_MAJOR    1
+#define BOSH_VER_MINOR    11
+
+/* How long a request that must be released, because a newer one with a payload
+ * came, waits for the server's reaction to that payload. With it in hand, one
+ * request per message is enough where two would be needed. */
+#define BOSH_GATHER_MS 10
+
+/* Two answers that were both outstanding leave at least this far apart: clients
+ * exist that mix up the order of answers read in the same breath. */
+#define BOSH_SPACING_MS 5
+
+/* After this a write that was never reported finished holds up nobody. */
+#define BOSH_WRITE_STUCK_MS 10000
+
+/* ---- conditions (XEP-0124 section 17) ----------------------------------- */
+
+typedef enum bosh_condition_t {
+    BOSH_COND_NONE, /* an orderly end */
+    BOSH_COND_BAD_REQUEST,
+    BOSH_COND_HOST_GONE,
+    BOSH_COND_HOST_UNKNOWN,
+    BOSH_COND_IMPROPER_ADDRESSING,
+    BOSH_COND_INTERNAL_SERVER_ERROR,
+    BOSH_COND_ITEM_NOT_FOUND,
+    BOSH_COND_OTHER_REQUEST,
+    BOSH_COND_POLICY_VIOLATION,
+    BOSH_COND_REMOTE_CONNECTION_FAILED,
+    BOSH_COND_REMOTE_STREAM_ERROR,
+    BOSH_COND_SEE_OTHER_URI,
+    BOSH_COND_SYSTEM_SHUTDOWN,
+    BOSH_COND_UNDEFINED_CONDITION,
+    BOSH_COND_COUNT
+} bosh_condition_t;
+
+/* As on the wire; "" for BOSH_COND_NONE. Never NULL. */
+const char *bosh_condition_name(bosh_condition_t c);
+
+/* Why a session ended, for the one line in the log. */
+typedef enum bosh_reason_t {
+    BOSH_REASON_NONE,
+    BOSH_REASON_CLIENT, /* the client terminated it */
+    BOSH_REASON_INACTIVITY,
+    BOSH_REASON_RID,        /* beyond the window, or too old to repeat */
+    BOSH_REASON_OVERACTIVE, /* more simultaneous requests than `requests` */
+    BOSH_REASON_PAUSE,      /* asked for more than maxpause */
+    BOSH_REASON_CONNECT_FAILED,
+    BOSH_REASON_CONNECT_TIMEOUT,
+    BOSH_REASON_STREAM_ERROR,
+    BOSH_REASON_STREAM_CLOSED,
+    BOSH_REASON_STREAM_LOST,
+    BOSH_REASON_STREAM_INVALID, /* the server sent what cannot be parsed */
+    BOSH_REASON_STANZA_TOO_LARGE,
+    BOSH_REASON_CONNECTOR_LOST,
+    BOSH_REASON_SHUTDOWN,
+    BOSH_REASON_DAMAGED, /* a process died while changing it */
+    BOSH_REASON_COUNT
+} bosh_reason_t;
+
+const char *bosh_reason_text(bosh_reason_t r);
+
+/* ---- session creation --------------------------------------------------- */
+
+/* What the administrator allows; seconds. */
+typedef struct bosh_policy_t {
+    uint32_t wait, hold, inactivity, polling, maxpause, connect_timeout;
+} bosh_policy_t;
+
+/* What the client asked for, as written in its attributes; absent: p == NULL. */
+typedef struct bosh_offer_t {
+    bosh_str_t rid, ver, wait, hold, ack;
+} bosh_offer_t;
+
+/* What both agreed on (XEP-0124 section 7). */
+typedef struct bosh_terms_t {
+    uint64_t rid;
+    uint32_t wait, hold, requests, inactivity, polling, maxpause, connect_timeout;
+    uint16_t ver_major, ver_minor; /* 0.0: the client sent none (section 17.1) */
+    bool acks;                     /* ack='1' at creation (section 9) */
+} bosh_terms_t;
+
+/* False: an attribute is malformed (bad-request). */
+bool bosh_negotiate(const bosh_offer_t *offer, const bosh_policy_t *policy, bosh_terms_t *terms);
+
+/* ---- session ------------------------------------------------------------ */
+
+/* Who waits for an answer: a request of one httpd child. Tickets are the
+ * child's own numbers. */
+typedef struct bosh_holder_t {
+    uint32_t child;
+    uint32_t ticket;
+} bosh_holder_t;
+
+#define BOSH_NOBODY ((bosh_holder_t){ UINT32_MAX, 0 })
+
+typedef enum bosh_answer_kind_t {
+    BOSH_ANSWER_NONE,
+    BOSH_ANSWER_CREATED,   /* session creation response, with what the server said */
+    BOSH_ANSWER_DATA,      /* payloads, or empty */
+    BOSH_ANSWER_TERMINATE, /* terminal, with condition unless it is NONE */
+    BOSH_ANSWER_ERROR      /* recoverable binding condition (section 17.3) */
+} bosh_answer_kind_t;
+
+/* What an answer says, without its payloads: the rest of its text follows from
+ * this and from the session's terms. */
+typedef struct bosh_answer_t {
+    uint8_t kind;
+    uint8_t condition;
+} bosh_answer_t;
+
+typedef enum bosh_slot_state_t {
+    BOSH_SLOT_FREE,
+    BOSH_SLOT_EARLY,
+    BOSH_SLOT_HELD,
+    BOSH_SLOT_ANSWERED
+} bosh_slot_state_t;
+
+typedef struct bosh_slot_t {
+    uint64_t rid;
+    bosh_msec_t arrived; /* of the latest copy of this request */
+    bosh_msec_t due;     /* when the holder was told to come back */
+    bosh_holder_t holder;
+    bosh_answer_t answer;
+    uint8_t state;
+    uint8_t asks;    /* BOSH_ASKS_… */
+    uint8_t writing; /* ANSWERED, and the holder has not said that it is written */
+    uint8_t told;    /* an EARLY request's client was answered before its turn */
+    uint32_t pause;  /* seconds, with BOSH_ASKS_PAUSE */
+} bosh_slot_t;
+
+typedef enum bosh_state_t { BOSH_OPENING, BOSH_OPEN, BOSH_CLOSING, BOSH_ENDED } bosh_state_t;
+
+typedef struct bosh_session_t {
+    bosh_terms_t terms;
+    uint64_t next_rid;    /* the lowest rid that has not had its turn */
+    uint64_t next_answer; /* the lowest rid whose answer is not fixed */
+    bosh_msec_t created;
+    bosh_msec_t idle_since;  /* nobody waits since then; 0: somebody does */
+    bosh_msec_t ended;       /* when CLOSING or ENDED began */
+    bosh_msec_t last_answer; /* when an answer was fixed, then written, last */
+    uint32_t inactivity;     /* seconds; differs from terms while paused */
+    uint8_t state;
+    uint8_t condition; /* of the end */
+    uint8_t reason;
+    uint8_t end_told; /* some client got the terminate answer */
+    uint8_t has_down; /* payloads wait for the client; kept true by the store */
+    bosh_slot_t slots[BOSH_SLOTS];
+} bosh_session_t;
+
+/* ---- events ------------------------------------------------------------- */
+
+typedef enum bosh_event_kind_t {
+    BOSH_EV_REQUEST,  /* a valid body arrived */
+    BOSH_EV_DUE,      /* a holder comes back: is it time? */
+    BOSH_EV_GONE,     /* a holder's client hung up */
+    BOSH_EV_WRITTEN,  /* a holder wrote its answer, or failed to */
+    BOSH_EV_OPENED,   /* the server's features are in the down queue */
+    BOSH_EV_DATA,     /* the down queue has grown */
+    BOSH_EV_UP_ENDED, /* the server's stream is gone: condition, reason */
+    BOSH_EV_END,      /* end it from our side: condition, reason */
+    BOSH_EV_TICK      /* time has passed */
+} bosh_event_kind_t;
+
+enum {
+    BOSH_ASKS_TERMINATE = 1,
+    BOSH_ASKS_RESTART = 2,
+    BOSH_ASKS_PAUSE = 4,
+    BOSH_ASKS_PAYLOAD = 8, /* carries at least one payload */
+    BOSH_ASKS_URGENT = 16  /* more bytes wait behind it: answer at once */
+};
+
+typedef struct bosh_event_t {
+    bosh_event_kind_t kind;
+    uint64_t rid;
+    bosh_holder_t holder;
+    uint8_t asks;
+    uint32_t pause;
+    bosh_condition_t condition;
+    bosh_reason_t reason;
+} bosh_event_t;
+
+/* ---- actions ------------------------------------------------------------ */
+
+typedef enum bosh_action_kind_t {
+    BOSH_DO_STORE,   /* keep this request's payload in slot */
+    BOSH_DO_FORWARD, /* slot's payload goes to the end of the up queue */
+    BOSH_DO_RESTART, /* a new stream header follows what is in the up queue */
+    BOSH_DO_ANSWER,  /* slot's answer is fixed; with_down: the whole down queue
+                         becomes its payload. The event's holder writes it. */
+    BOSH_DO_REPEAT,  /* give slot's kept answer to the event's holder */
+    BOSH_DO_REPLY,   /* give `answer`, kept nowhere, to the event's holder */
+    BOSH_DO_HOLD,    /* the event's holder waits, and comes back at `due` */
+    BOSH_DO_WAKE,    /* tell `holder` to come back at `due` */
+    BOSH_DO_DROP,    /* slot's kept answer is not needed any more */
+    BOSH_DO_CLOSE,   /* flush the up queue, then close the server's stream */
+    BOSH_DO_FREE     /* the session may be forgotten */
+} bosh_action_kind_t;
+
+typedef struct bosh_action_t {
+    bosh_action_kind_t kind;
+    uint8_t slot;
+    bool with_down;
+    bosh_answer_t answer;
+    bosh_holder_t holder;
+    bosh_msec_t due;
+} bosh_action_t;
+
+#define BOSH_MAX_ACTIONS 64
+
+typedef struct bosh_actions_t {
+    unsigned n;
+    bosh_action_t a[BOSH_MAX_ACTIONS];
+} bosh_actions_t;
+
+/* A session whose creation request is held by nobody yet: the first event is
+ * that request (rid = terms->rid). */
+void bosh_session_init(bosh_session_t *s, const bosh_terms_t *terms, bosh_msec_t now);
+
+/*
+ * The one way to change a session. Actions are to be carried out in order.
+ * For REQUEST and DUE exactly one of ANSWER, REPEAT, REPLY, HOLD is for the
+ * event's holder.
+ */
+void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_actions_t *out);
+
+/* Somebody waits, or an answer is on its way: inactivity does not count. */
+bool bosh_session_is_attended(const bosh_session_t *s);
+
+/* True if the session's fields contradict each other; for checkers. */
+bool bosh_session_is_damaged(const bosh_session_t *s);
+
+#endif

@@ -1,0 +1,262 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * store - the truth about every session, in anonymous shared memory.
+ *
+ *   +--------+----------+------------+---------+----------+----------------------+
+ *   | header | children | connectors | buckets | sessions | blocks of 512 bytes  |
+ *   +--------+----------+------------+---------+----------+----------------------+
+ *
+ * A session is a record of fixed size: its core state, and byte queues made of
+ * blocks: up (to the server), down (to the client), and per slot of the window an
+ * early payload or a kept answer. Indexes, never pointers: processes may map the
+ * segment anywhere.
+ *
+ * Created by httpd's parent, which never looks inside again. All other functions
+ * may be called from any thread of any process that inherited the segment. Each
+ * takes the one global mutex itself, does memory work only, and releases it; none
+ * is called with it held. Nothing here logs or does I/O.
+ *
+ * A process may die at any point inside: the next to take the mutex finds the
+ * segment marked busy, rebuilds every index from the session records, and ends
+ * the one session that was being changed (BOSH_REASON_DAMAGED).
+ */
+#ifndef BOSH_STORE_H
+#define BOSH_STORE_H
+
+#include <apr_global_mutex.h>
+#include <apr_pools.h>
+
+#include "bosh/core.h"
+
+typedef struct bosh_store_t bosh_store_t;
+
+/* One session, for as long as it is the same one. */
+typedef struct bosh_ref_t {
+    uint32_t index;
+    uint32_t generation;
+} bosh_ref_t;
+
+static inline bool bosh_ref_same(bosh_ref_t a, bosh_ref_t b)
+{
+    return a.index == b.index && a.generation == b.generation;
+}
+
+/* 192 random bits: 64 find the session, 128 are compared in constant time. */
+#define BOSH_SID_BYTES 24
+#define BOSH_SID_CHARS 32 /* base64url, without the NUL */
+
+/* ---- life (parent) ------------------------------------------------------ */
+
+typedef struct bosh_store_limits_t {
+    size_t bytes; /* of the whole segment */
+    unsigned sessions;
+    unsigned children;   /* <= BOSH_MAX_CHILDREN */
+    unsigned connectors; /* <= 32 */
+} bosh_store_limits_t;
+
+/* Changes with every change of the segment's layout: a process built for another
+ * number must not touch it. */
+unsigned bosh_store_layout(void);
+
+/* APR_ENOSPC: `bytes` has no room for that many sessions and one block each. */
+apr_status_t bosh_store_create(bosh_store_t **store, const bosh_store_limits_t *limits,
+                               apr_global_mutex_t *mutex, apr_pool_t *p);
+/* Each process after its fork, with its own view of the mutex (it may have been
+ * reopened by apr_global_mutex_child_init). */
+void bosh_store_use_mutex(bosh_store_t *store, apr_global_mutex_t *mutex);
+
+/* ---- front: processes --------------------------------------------------- */
+
+#define BOSH_NO_CHILD UINT32_MAX
+
+/* An index of its own for a starting child; BOSH_NO_CHILD if all are taken. */
+uint32_t bosh_store_child_join(bosh_store_t *store, int64_t pid);
+/* Its requests are held by nobody from now on. */
+void bosh_store_child_leave(bosh_store_t *store, uint32_t child, bosh_msec_t now,
+                            bosh_knocks_t *knocks);
+
+/* "Come back at due" for one of the child's requests. */
+typedef struct bosh_mail_t {
+    uint32_t ticket;
+    bosh_msec_t due;
+} bosh_mail_t;
+
+/* Empties the child's mailbox into mail[max]; returns how many. *missed: some
+ * were lost, look after all requests. Call until it returns less than max. Also a
+ * sign of life. */
+unsigned bosh_store_child_mail(bosh_store_t *store, uint32_t child, bosh_mail_t *mail, unsigned max,
+                               bosh_msec_t now, bool *missed);
+
+/* A thread of this child is about to block on a held request; false: all
+ * children together block `budget` threads already. */
+bool bosh_store_may_block(bosh_store_t *store, uint32_t child, unsigned budget);
+void bosh_store_unblock(bosh_store_t *store, uint32_t child);
+
+/* ---- front: requests ---------------------------------------------------- */
+
+/* What the connector needs to open the stream. Zero-terminated strings. */
+typedef struct bosh_upstream_t {
+    char to[256];
+    char host[256];
+    char from[1024];
+    char lang[64];
+    uint16_t port;
+} bosh_upstream_t;
+
+typedef struct bosh_birth_t {
+    bosh_terms_t terms;
+    bosh_upstream_t upstream;
+    uint64_t realm; /* which virtual host and location the sid belongs to */
+    bool secure;    /* came over TLS */
+} bosh_birth_t;
+
+/* One parsed request, as the core wants it. */
+typedef struct bosh_request_t {
+    uint64_t rid;
+    uint8_t asks; /* BOSH_ASKS_… */
+    uint32_t pause;
+    bosh_holder_t holder;
+    bosh_str_t payload;
+} bosh_request_t;
+
+typedef enum bosh_got_t {
+    BOSH_GOT_ANSWER,  /* write outcome.answer with payload */
+    BOSH_GOT_HOLD,    /* wait; come back at outcome.due (0: when mail says so) */
+    BOSH_GOT_UNKNOWN, /* no such session: item-not-found */
+    BOSH_GOT_EXPOSED, /* a session born over TLS, asked for without it: close the
+                         connection, leave the session alone */
+    BOSH_GOT_NO_ROOM, /* nothing was taken: come again later */
+    BOSH_GOT_FULL     /* no session more can be created */
+} bosh_got_t;
+
+typedef struct bosh_outcome_t {
+    bosh_got_t got;
+    bosh_ref_t ref;
+    uint64_t serial; /* the session's number in the log */
+    bosh_msec_t due;
+    bosh_answer_t answer;
+    bosh_terms_t terms;
+    bool is_kept;         /* fixed by this call: report it written */
+    size_t payload_len;   /* if it exceeds the buffer's size, nothing was copied:
+                             make room and call bosh_store_payload() */
+    bosh_knocks_t knocks; /* to be sent now */
+} bosh_outcome_t;
+
+/* Creates a session, in the place of one that has ended if there is no other;
+ * sid[BOSH_SID_CHARS + 1] is written. Payload goes up with it.
+ * `out` gets the bytes of an answer's payload, up to its present size. */
+void bosh_store_create_session(bosh_store_t *store, const bosh_birth_t *birth,
+                               const bosh_request_t *req, bosh_msec_t now, char *sid,
+                               bosh_buf_t *out, bosh_outcome_t *outcome);
+
+void bosh_store_request(bosh_store_t *store, bosh_str_t sid, uint64_t realm, bool secure,
+                        const bosh_request_t *req, bosh_msec_t now, bosh_buf_t *out,
+                        bosh_outcome_t *outcome);
+
+/* A held request comes back. asks: 0 or BOSH_ASKS_URGENT. */
+void bosh_store_due(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
+                    uint8_t asks, bosh_msec_t now, bosh_buf_t *out, bosh_outcome_t *outcome);
+
+/* The kept answer's payload once more, into a buffer with enough room. False: it
+ * is not there any more. */
+bool bosh_store_payload(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_buf_t *out);
+
+void bosh_store_gone(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
+                     bosh_msec_t now, bosh_knocks_t *knocks);
+void bosh_store_written(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
+                        bosh_msec_t now, bosh_knocks_t *knocks);
+
+/* What a session creation response says beyond the terms. */
+typedef struct bosh_greeting_t {
+    char from[256];
+    char authid[128]; /* "" if the server has not opened its stream */
+} bosh_greeting_t;
+
+bool bosh_store_greeting(bosh_store_t *store, bosh_ref_t ref, bosh_greeting_t *greeting);
+
+/* ---- connector ---------------------------------------------------------- */
+
+/* A connector process begins: sessions of its predecessor end
+ * (BOSH_REASON_CONNECTOR_LOST), but for those it never took up. All are in the mail. */
+void bosh_store_connector_join(bosh_store_t *store, uint32_t connector, int64_t pid,
+                               bosh_msec_t now, bosh_knocks_t *knocks);
+
+/* Sessions that want something from this connector, each once. Call until it
+ * returns less than max. */
+unsigned bosh_store_connector_mail(bosh_store_t *store, uint32_t connector, bosh_ref_t *refs,
+                                   unsigned max);
+
+typedef struct bosh_task_t {
+    uint64_t serial;
+    uint32_t connect_timeout; /* seconds */
+    bosh_upstream_t upstream;
+} bosh_task_t;
+
+/* Once per session; false if it is gone. */
+bool bosh_store_connector_task(bosh_store_t *store, bosh_ref_t ref, bosh_task_t *task);
+
+typedef struct bosh_up_t {
+    size_t len;                /* bytes put into the buffer */
+    bool more;                 /* the up queue holds more */
+    bool restart;              /* a new stream header follows these bytes */
+    bool close;                /* the stream is to be closed after the last byte */
+    bool ended;                /* the session is over or unknown: drop the stream */
+    bool has_room;             /* the down queue takes bytes again */
+    uint8_t condition, reason; /* with close or ended */
+    uint64_t serial;           /* 0: the session is unknown */
+} bosh_up_t;
+
+/* Takes bytes out of the up queue for good. */
+void bosh_store_take_up(bosh_store_t *store, bosh_ref_t ref, char *buf, size_t size,
+                        bosh_msec_t now, bosh_up_t *up, bosh_knocks_t *knocks);
+
+typedef enum bosh_put_t {
+    BOSH_PUT_OK,
+    BOSH_PUT_NO_ROOM, /* nothing was taken; take_up says when to try again */
+    BOSH_PUT_GONE
+} bosh_put_t;
+
+/* Whole stanzas for the client. opens: these are the stream's first features. */
+bosh_put_t bosh_store_put_down(bosh_store_t *store, bosh_ref_t ref, bosh_str_t xml, bool opens,
+                               bosh_msec_t now, bosh_knocks_t *knocks);
+
+void bosh_store_greet(bosh_store_t *store, bosh_ref_t ref, bosh_str_t from, bosh_str_t authid);
+
+/* The server's stream is gone. Afterwards the session wants nothing more from a
+ * connector. last: the stream's error, which belongs into the same answer as the
+ * condition (XEP-0124 section 17.2); may be absent, and is left out if there is no room. */
+void bosh_store_up_ended(bosh_store_t *store, bosh_ref_t ref, bosh_condition_t condition,
+                         bosh_reason_t reason, bosh_str_t last, bosh_msec_t now,
+                         bosh_knocks_t *knocks);
+
+/* Ends a session from our side; its connector is mailed. */
+void bosh_store_end(bosh_store_t *store, bosh_ref_t ref, bosh_condition_t condition,
+                    bosh_reason_t reason, bosh_msec_t now, bosh_knocks_t *knocks);
+
+/* Session clocks: lets time pass for some of this connector's sessions, beginning
+ * at *cursor, and moves the cursor; true if it came round to the start. */
+bool bosh_store_tick(bosh_store_t *store, uint32_t connector, uint32_t *cursor, bosh_msec_t now,
+                     bosh_knocks_t *knocks);
+
+/* Frees what dead children held. is_alive() is asked outside the lock. */
+void bosh_store_reap_children(bosh_store_t *store, bool (*is_alive)(int64_t pid), bosh_msec_t now,
+                              bosh_knocks_t *knocks);
+
+/* ---- anybody ------------------------------------------------------------ */
+
+typedef struct bosh_store_status_t {
+    unsigned sessions, max_sessions;
+    unsigned blocks_free, blocks;
+    unsigned children;
+    unsigned connectors; /* that gave a sign of life lately */
+    uint64_t created;    /* sessions since the segment exists */
+    uint64_t repairs;
+} bosh_store_status_t;
+
+void bosh_store_status(bosh_store_t *store, bosh_msec_t now, bosh_store_status_t *status);
+
+/* Walks the whole segment. NULL if all is well, else the first contradiction in
+ * words. Tests call it after every step. */
+const char *bosh_store_check(bosh_store_t *store);
+
+#endif

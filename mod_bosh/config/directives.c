@@ -1,0 +1,79 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * The table of directives and the functions that httpd calls for each of them. Limits
+ * and defaults of those that take a number are in value.c.
+ *
+ * RSRC_CONF: in the server configuration and in virtual hosts, never in .htaccess - a
+ * tenant must not widen what the administrator allowed.
+ */
+#include "config_int.h"
+
+#include "apr_strings.h"
+
+static const char *set_option(cmd_parms *cmd, void *dir_conf, const char *text)
+{
+    const bosh_option_t *option = bosh_config_option(cmd->cmd->name);
+    const char *error = option->main_only ? ap_check_cmd_context(cmd, GLOBAL_ONLY) : NULL;
+    apr_int64_t value;
+
+    (void)dir_conf;
+    if (!error) {
+        error = bosh_config_parse(cmd->pool, option, text, &value);
+    }
+    if (!error) {
+        bosh_config_set(bosh_config_raw(cmd->server), option, value);
+    }
+    return error;
+}
+
+static const char *set_domain(cmd_parms *cmd, void *dir_conf, const char *name, const char *server)
+{
+    bosh_conf_t *conf = bosh_config_raw(cmd->server);
+    bosh_domain_t domain;
+    const char *error = bosh_config_parse_domain(cmd->pool, name, &domain);
+
+    (void)dir_conf;
+    if (!error && server) {
+        error = bosh_config_parse_server(cmd->pool, server, &domain);
+    }
+    if (error) {
+        return apr_pstrcat(cmd->pool, "BoshDomain ", error, NULL);
+    }
+    if (!conf->domains) {
+        conf->domains = apr_array_make(cmd->pool, 4, sizeof(bosh_domain_t));
+    }
+    if (bosh_config_domain(conf, bosh_str(domain.name))) {
+        return apr_psprintf(cmd->pool, "BoshDomain %s is given twice", domain.name);
+    }
+    APR_ARRAY_PUSH(conf->domains, bosh_domain_t) = domain;
+    return NULL;
+}
+
+const command_rec bosh_config_directives[] = {
+    AP_INIT_TAKE12("BoshDomain", set_domain, NULL, RSRC_CONF,
+                   "an XMPP domain that may be reached, and where its server is if DNS shall not "
+                   "be asked: DOMAIN [xmpp://HOST:PORT]"),
+    AP_INIT_TAKE1("BoshWait", set_option, NULL, RSRC_CONF,
+                  "longest time in seconds that a request is held"),
+    AP_INIT_TAKE1("BoshHold", set_option, NULL, RSRC_CONF,
+                  "most requests of a session that are held at a time"),
+    AP_INIT_TAKE1("BoshInactivity", set_option, NULL, RSRC_CONF,
+                  "seconds without a request after which a session ends"),
+    AP_INIT_TAKE1("BoshPolling", set_option, NULL, RSRC_CONF,
+                  "shortest time in seconds between two polls"),
+    AP_INIT_TAKE1("BoshMaxPause", set_option, NULL, RSRC_CONF,
+                  "longest pause in seconds that a client may ask for, 0: none"),
+    AP_INIT_TAKE1("BoshConnectTimeout", set_option, NULL, RSRC_CONF,
+                  "seconds until the stream to the XMPP server must be open"),
+    AP_INIT_TAKE1("BoshMaxBody", set_option, NULL, RSRC_CONF, "largest request body in bytes"),
+
+    AP_INIT_TAKE1("BoshMaxSessions", set_option, NULL, RSRC_CONF,
+                  "most sessions, of all virtual hosts together"),
+    AP_INIT_TAKE1("BoshSharedMemory", set_option, NULL, RSRC_CONF,
+                  "bytes of the shared memory that holds all sessions"),
+    AP_INIT_TAKE1("BoshConnectors", set_option, NULL, RSRC_CONF,
+                  "processes that keep the connections to XMPP servers"),
+    AP_INIT_TAKE1("BoshBlockingHolds", set_option, NULL, RSRC_CONF,
+                  "held requests that may occupy a thread each where httpd cannot suspend them"),
+    { .name = NULL },
+};

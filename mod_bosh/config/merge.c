@@ -1,0 +1,66 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * Configuration records: made, merged, found.
+ */
+#include "config_int.h"
+
+#include "apr_strings.h"
+
+/* Per directory there is one thing to know, and httpd makes such a record only for
+ * sections with a directive of ours. There are none; finish.c puts them in place. */
+typedef struct bosh_dir_conf_t {
+    const char *location;
+} bosh_dir_conf_t;
+
+bosh_conf_t *bosh_config_raw(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &bosh_module);
+}
+
+void *bosh_config_create(apr_pool_t *p, server_rec *s)
+{
+    bosh_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+
+    (void)s;
+    for (const bosh_option_t *o = bosh_config_options; o->name; o++) {
+        bosh_config_set(conf, o, BOSH_UNSET);
+    }
+    return conf;
+}
+
+void *bosh_config_merge(apr_pool_t *p, void *base, void *add)
+{
+    const bosh_conf_t *main_conf = base;
+    const bosh_conf_t *host_conf = add;
+    bosh_conf_t *conf = apr_pmemdup(p, host_conf, sizeof(*conf));
+
+    for (const bosh_option_t *o = bosh_config_options; o->name; o++) {
+        if (bosh_config_get(host_conf, o) == BOSH_UNSET) {
+            bosh_config_set(conf, o, bosh_config_get(main_conf, o));
+        }
+    }
+    if (!host_conf->domains) {
+        conf->domains = main_conf->domains;
+    }
+    return conf;
+}
+
+void *bosh_config_create_dir(apr_pool_t *p, char *path)
+{
+    bosh_dir_conf_t *dir = apr_pcalloc(p, sizeof(*dir));
+
+    dir->location = path ? apr_pstrdup(p, path) : "";
+    return dir;
+}
+
+const bosh_conf_t *bosh_config(const server_rec *s)
+{
+    return bosh_config_raw(s);
+}
+
+const char *bosh_config_location(const request_rec *r)
+{
+    const bosh_dir_conf_t *dir = ap_get_module_config(r->per_dir_config, &bosh_module);
+
+    return dir ? dir->location : "";
+}

@@ -1,0 +1,234 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/* One client-to-server stream: its beginning, its end, its deadlines. */
+
+#include <stdlib.h>
+
+#include "connector_int.h"
+
+/* How long the server has for its closing tag after ours. */
+#define CLOSE_MS BOSH_SEC(2)
+
+static bool remember(connector_t *k, c2s_t *c)
+{
+    uint32_t i = c->ref.index;
+
+    if (i >= k->by_index_size) {
+        uint32_t size = (i + 1) * 2;
+        c2s_t **grown = realloc(k->by_index, size * sizeof(*grown));
+
+        if (!grown) {
+            return false;
+        }
+        for (uint32_t n = k->by_index_size; n < size; n++) {
+            grown[n] = NULL;
+        }
+        k->by_index = grown;
+        k->by_index_size = size;
+    }
+    k->by_index[i] = c;
+    return true;
+}
+
+static void link_in(connector_t *k, c2s_t *c)
+{
+    c->next = k->all;
+    if (c->next) {
+        c->next->prev = c;
+    }
+    k->all = c;
+    k->count++;
+}
+
+static void unlink_c2s(c2s_t *c)
+{
+    connector_t *k = c->k;
+
+    if (c->prev) {
+        c->prev->next = c->next;
+    }
+    else {
+        k->all = c->next;
+    }
+    if (c->next) {
+        c->next->prev = c->prev;
+    }
+    if (k->by_index[c->ref.index] == c) {
+        k->by_index[c->ref.index] = NULL;
+    }
+    k->count--;
+}
+
+static void fail_session(connector_t *k, bosh_ref_t ref)
+{
+    bosh_store_up_ended(k->args->store, ref, BOSH_COND_INTERNAL_SERVER_ERROR,
+                        BOSH_REASON_CONNECT_FAILED, BOSH_ABSENT, k->now, &k->knocks);
+}
+
+void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
+{
+    c2s_t *c = calloc(1, sizeof(*c));
+
+    if (!c) {
+        fail_session(k, ref);
+        return;
+    }
+    c->k = k;
+    c->ref = ref;
+    c->serial = task->serial;
+    c->born = k->now;
+    bosh_buf_init(&c->out, 0);
+    bosh_buf_init(&c->down, 0);
+    bosh_buf_init(&c->error, 0);
+    c->upstream = malloc(sizeof(*c->upstream));
+    if (!c->upstream || !remember(k, c)) {
+        free(c->upstream);
+        free(c);
+        fail_session(k, ref);
+        return;
+    }
+    *c->upstream = task->upstream;
+    link_in(k, c);
+    bosh_log(BOSH_LOG_DEBUG, BOSHNO(1002) "session %llu: to %s at %s:%u",
+             (unsigned long long)c->serial, c->upstream->to, c->upstream->host, c->upstream->port);
+    connect_begin(c);
+}
+
+void c2s_close_socket(c2s_t *c)
+{
+    if (c->sock) {
+        watch_set(&c->watch, 0);
+        shell_close(c->k, c->sock);
+        c->sock = NULL;
+    }
+}
+
+void c2s_destroy(c2s_t *c)
+{
+    unlink_c2s(c);
+    names_forget(c->k->names, c);
+    c2s_close_socket(c);
+    bosh_stream_free(c->stream);
+    bosh_buf_wipe(&c->out);
+    bosh_buf_free(&c->out);
+    bosh_buf_wipe(&c->down);
+    bosh_buf_free(&c->down);
+    bosh_buf_free(&c->error);
+    free(c->upstream);
+    free(c);
+}
+
+/* The one line per session: how long, and why it ended. */
+static void log_end(const c2s_t *c)
+{
+    const char *condition = bosh_condition_name(c->condition);
+
+    bosh_log(BOSH_LOG_INFO, BOSHNO(1003) "session %llu to %s ended after %lld s: %s%s%s",
+             (unsigned long long)c->serial, c->upstream->to,
+             (long long)(c->k->now - c->born) / 1000, bosh_reason_text(c->reason),
+             *condition ? ", " : "", condition);
+}
+
+static void finish(c2s_t *c)
+{
+    connector_t *k = c->k;
+
+    bosh_store_up_ended(k->args->store, c->ref, c->condition, c->reason, bosh_buf_str(&c->error),
+                        k->now, &k->knocks);
+    log_end(c);
+    c2s_destroy(c);
+}
+
+/* The last stanzas wait for room, unless the session gave them up. */
+static void drain(c2s_t *c)
+{
+    bosh_up_t up;
+
+    if (c->down.len > 0 && down_put(c) == BOSH_PUT_NO_ROOM) {
+        bosh_store_take_up(c->k->args->store, c->ref, NULL, 0, c->k->now, &up, &c->k->knocks);
+        if (up.reason == BOSH_REASON_NONE && !up.ended) {
+            return;
+        }
+        bosh_log(BOSH_LOG_WARNING, BOSHNO(1004) "session %llu: %zu bytes for the client are lost",
+                 (unsigned long long)c->serial, c->down.len);
+    }
+    finish(c);
+}
+
+void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason)
+{
+    if (c->reason == BOSH_REASON_NONE) {
+        c->condition = condition;
+        c->reason = reason;
+    }
+    c2s_close_socket(c);
+    c->state = DRAINING;
+    c->deadline = 0;
+    drain(c);
+}
+
+void c2s_connected(c2s_t *c)
+{
+    c->state = STREAMING;
+    c->deadline = 0;
+    c->stream = bosh_stream_create(c->k->parsers, &down_events, c, &bosh_xml_stream_limits);
+    if (!c->stream || watch_set(&c->watch, APR_POLLIN) != APR_SUCCESS) {
+        c2s_end(c, BOSH_COND_INTERNAL_SERVER_ERROR, BOSH_REASON_CONNECT_FAILED);
+        return;
+    }
+    up_start_stream(c);
+    up_move(c);
+}
+
+void c2s_close(c2s_t *c, const bosh_up_t *up)
+{
+    c->condition = (bosh_condition_t)up->condition;
+    c->reason = (bosh_reason_t)up->reason;
+    if (c->state != STREAMING) {
+        c2s_end(c, c->condition, c->reason);
+        return;
+    }
+    c->state = CLOSING;
+    c->deadline = c->k->now + CLOSE_MS;
+    bosh_buf_add_z(&c->out, "</stream:stream>");
+    up_flush(c);
+}
+
+/* Before the stream is there, only an end is of interest; bytes stay in the store. */
+static void serve_early(c2s_t *c)
+{
+    bosh_up_t up;
+
+    bosh_store_take_up(c->k->args->store, c->ref, NULL, 0, c->k->now, &up, &c->k->knocks);
+    if (up.ended || up.reason != BOSH_REASON_NONE) {
+        c2s_close(c, &up);
+    }
+}
+
+void c2s_serve(c2s_t *c)
+{
+    switch (c->state) {
+    case FINDING:
+    case CONNECTING: serve_early(c); break;
+    case STREAMING:
+        if (c->down.len > 0 && down_put(c) == BOSH_PUT_OK) {
+            watch_set(&c->watch, c->watch.events | APR_POLLIN);
+        }
+        up_move(c);
+        break;
+    case CLOSING: break;
+    case DRAINING: drain(c); break;
+    }
+}
+
+void c2s_tick(c2s_t *c, bosh_msec_t now)
+{
+    if (!c->deadline || now < c->deadline) {
+        return;
+    }
+    if (c->state == CONNECTING) {
+        connect_next(c, APR_TIMEUP);
+    }
+    else if (c->state == CLOSING) {
+        c2s_end(c, c->condition, c->reason);
+    }
+}

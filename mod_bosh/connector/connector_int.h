@@ -1,0 +1,162 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * What the files of connector share. One thread, one loop:
+ *
+ *   loop.c     poll; then mail, clocks, knocks
+ *   watch.c    sockets in the pollset
+ *   names.c    host names to addresses, by c-ares
+ *   connect.c  from addresses to a connected socket
+ *   c2s.c      one client-to-server stream: states, beginning and end
+ *   up.c       bytes from the store to the server
+ *   down.c     stanzas from the server to the store
+ */
+#ifndef BOSH_CONNECTOR_INT_H
+#define BOSH_CONNECTOR_INT_H
+
+#include <apr_poll.h>
+
+#include "bosh/connector.h"
+#include "bosh/xml.h"
+
+typedef struct connector_t connector_t;
+typedef struct c2s_t c2s_t;
+
+/* ---- watch.c ------------------------------------------------------------ */
+
+/* A descriptor in the pollset. APR has no call that changes what is polled for, so
+ * the watch remembers it. */
+typedef struct watch_t {
+    void (*ready)(struct watch_t *w, apr_int16_t events);
+    connector_t *k;
+    apr_pollfd_t pfd;
+    apr_int16_t events; /* polled for; 0: not in the pollset */
+} watch_t;
+
+void watch_init_socket(watch_t *w, connector_t *k, apr_socket_t *sock,
+                       void (*ready)(watch_t *, apr_int16_t));
+void watch_init_file(watch_t *w, connector_t *k, apr_file_t *file,
+                     void (*ready)(watch_t *, apr_int16_t));
+apr_status_t watch_set(watch_t *w, apr_int16_t events);
+
+/* ---- names.c ------------------------------------------------------------ */
+
+#define MAX_ADDRESSES 8
+
+/* An address as c-ares gives it; ports are in place. */
+typedef struct address_t {
+    int family;
+    uint8_t bytes[16];
+    uint16_t port;
+} address_t;
+
+typedef struct names_t names_t;
+typedef void names_found_fn(void *baton, const address_t *list, unsigned n, const char *error);
+
+apr_status_t names_create(names_t **names, connector_t *k, apr_pool_t *p);
+void names_destroy(names_t *names);
+/* Calls found() once, perhaps before returning; never if the baton was forgotten. */
+void names_find(names_t *names, const char *host, uint16_t port, names_found_fn *found,
+                void *baton);
+void names_forget(names_t *names, void *baton);
+/* Timeouts of its own; call now and then. */
+void names_tick(names_t *names);
+
+/* ---- c2s.c -------------------------------------------------------------- */
+
+/*
+ *   FINDING --addresses--> CONNECTING --connected--> STREAMING --close--> CLOSING
+ *      |                       |                         |                   |
+ *      +-----------------------+---- anything fails -----+--> DRAINING ------+--> gone
+ *
+ * DRAINING: the stream is over, but the store has no room for its last stanzas.
+ */
+typedef enum c2s_state_t { FINDING, CONNECTING, STREAMING, CLOSING, DRAINING } c2s_state_t;
+
+struct c2s_t {
+    watch_t watch; /* first: watch_t and c2s_t share their address */
+    connector_t *k;
+    c2s_t *next, *prev; /* all of them */
+    bosh_ref_t ref;
+    uint64_t serial;
+    c2s_state_t state;
+    bosh_msec_t born;
+    bosh_msec_t deadline; /* of the present state; 0: none */
+    apr_socket_t *sock;   /* NULL: not open */
+    bosh_stream_t *stream;
+    bosh_upstream_t *upstream;
+    address_t address[MAX_ADDRESSES];
+    uint8_t addresses, tried;
+    bool opens;        /* features came, and the store was not told yet */
+    bool was_opened;   /* the store knows */
+    bool stream_error; /* the server sent one */
+    bool closed;       /* the server sent its closing tag */
+    bosh_condition_t condition;
+    bosh_reason_t reason;
+    bosh_buf_t out;   /* taken from the store, not yet written */
+    bosh_buf_t down;  /* parsed, not yet in the store */
+    bosh_buf_t error; /* <stream:error/>, for the last answer */
+};
+
+void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task);
+/* The store has something for it. */
+void c2s_serve(c2s_t *c);
+/* Connected: the stream begins. */
+void c2s_connected(c2s_t *c);
+/* The stream is over: last stanzas first, then the store is told; c is gone. */
+void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason);
+/* Our side is done: says so, and gives the server a moment to say it too. */
+void c2s_close(c2s_t *c, const bosh_up_t *up);
+/* Deadlines. */
+void c2s_tick(c2s_t *c, bosh_msec_t now);
+void c2s_close_socket(c2s_t *c);
+void c2s_destroy(c2s_t *c);
+
+/* ---- connect.c ---------------------------------------------------------- */
+
+void connect_begin(c2s_t *c);
+/* The present address failed, or took too long: the next one. */
+void connect_next(c2s_t *c, apr_status_t why);
+void connect_ready(c2s_t *c);
+
+/* ---- up.c --------------------------------------------------------------- */
+
+/* Moves what the store has to the socket. False: c is gone. */
+bool up_move(c2s_t *c);
+/* Writes c->out. False: c is gone. */
+bool up_flush(c2s_t *c);
+void up_start_stream(c2s_t *c);
+
+/* ---- down.c ------------------------------------------------------------- */
+
+extern const bosh_stream_events_t down_events;
+/* The socket is readable. */
+void down_ready(c2s_t *c);
+/* Gives c->down to the store, or keeps it and stops reading. */
+bosh_put_t down_put(c2s_t *c);
+
+/* ---- loop.c ------------------------------------------------------------- */
+
+#define IO_SIZE 65536
+
+struct connector_t {
+    const bosh_connector_args_t *args;
+    apr_pool_t *pool;
+    apr_pollset_t *pollset;
+    bosh_parser_pool_t *parsers;
+    names_t *names;
+    c2s_t *all;       /* list */
+    c2s_t **by_index; /* by the session's index in the store */
+    uint32_t by_index_size;
+    unsigned count;
+    bosh_msec_t now; /* of this turn */
+    bosh_knocks_t knocks;
+    bool stopping;
+    bool is_new;      /* reads the mail of the one before it */
+    char io[IO_SIZE]; /* scratch for one read or write */
+};
+
+/* Sockets whose structures are used again: APR would keep each in a pool. */
+apr_socket_t *shell_open(connector_t *k, int family);
+void shell_close(connector_t *k, apr_socket_t *sock);
+
+#endif

@@ -1,0 +1,196 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/* The loop: poll; then mail, clocks, knocks. */
+
+#include <stdlib.h>
+#include <signal.h>
+#include <errno.h>
+
+#include <unistd.h>
+
+#include "connector_int.h"
+
+#define TURN_MS   250 /* longest sleep: clocks go on, lost knocks are made good */
+#define REAP_MS   1000
+#define MAX_READY 20000
+#define STOP_MS   BOSH_SEC(5) /* for closing tags, when httpd stops */
+
+static void on_door(watch_t *w, apr_int16_t events)
+{
+    (void)events;
+    bosh_wake_open_door(w->pfd.desc.f);
+}
+
+static void on_control(watch_t *w, apr_int16_t events)
+{
+    connector_t *k = w->k;
+
+    (void)events;
+    if (!k->args->on_control(k->args->baton)) {
+        k->stopping = true;
+        watch_set(w, 0);
+    }
+}
+
+static c2s_t *find(connector_t *k, bosh_ref_t ref)
+{
+    c2s_t *c = ref.index < k->by_index_size ? k->by_index[ref.index] : NULL;
+
+    return c && bosh_ref_same(c->ref, ref) ? c : NULL;
+}
+
+/* A session that the connector before this one took with it. */
+static void log_lost(connector_t *k, bosh_ref_t ref)
+{
+    bosh_up_t up;
+
+    bosh_store_take_up(k->args->store, ref, NULL, 0, k->now, &up, &k->knocks);
+    if (up.serial) {
+        bosh_log(BOSH_LOG_INFO, BOSHNO(1008) "session %llu ended: %s, %s",
+                 (unsigned long long)up.serial, bosh_reason_text((bosh_reason_t)up.reason),
+                 bosh_condition_name((bosh_condition_t)up.condition));
+    }
+}
+
+static void serve(connector_t *k, bosh_ref_t ref)
+{
+    c2s_t *c = find(k, ref);
+    bosh_task_t task;
+
+    if (c) {
+        c2s_serve(c);
+    }
+    else if (bosh_store_connector_task(k->args->store, ref, &task)) {
+        c2s_begin(k, ref, &task);
+    }
+    else if (k->is_new) {
+        log_lost(k, ref);
+    }
+}
+
+static void read_mail(connector_t *k)
+{
+    bosh_ref_t refs[256];
+    unsigned n;
+
+    do {
+        n = bosh_store_connector_mail(k->args->store, k->args->index, refs, 256);
+        for (unsigned i = 0; i < n; i++) {
+            serve(k, refs[i]);
+        }
+        bosh_wake_send(k->args->wake, &k->knocks);
+    } while (n == 256);
+}
+
+static bool is_alive(int64_t pid)
+{
+    return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+}
+
+static void tick(connector_t *k)
+{
+    uint32_t cursor = 0;
+
+    names_tick(k->names);
+    for (c2s_t *c = k->all, *next; c; c = next) {
+        next = c->next;
+        c2s_tick(c, k->now);
+    }
+    while (!bosh_store_tick(k->args->store, k->args->index, &cursor, k->now, &k->knocks)) {
+    }
+}
+
+static void poll_once(connector_t *k)
+{
+    const apr_pollfd_t *fds;
+    apr_int32_t n = 0;
+    apr_status_t rv = apr_pollset_poll(k->pollset, TURN_MS * 1000, &n, &fds);
+
+    k->now = bosh_now();
+    if (rv != APR_SUCCESS) {
+        return; /* time, or a signal */
+    }
+    for (apr_int32_t i = 0; i < n; i++) {
+        watch_t *w = fds[i].client_data;
+
+        w->ready(w, fds[i].rtnevents);
+    }
+}
+
+static void end_all(connector_t *k)
+{
+    for (c2s_t *c = k->all; c; c = c->next) {
+        bosh_store_end(k->args->store, c->ref, BOSH_COND_SYSTEM_SHUTDOWN, BOSH_REASON_SHUTDOWN,
+                       k->now, &k->knocks);
+    }
+}
+
+static void loop(connector_t *k)
+{
+    bosh_msec_t next_tick = 0, next_reap = 0, give_up = 0;
+
+    while (!give_up || (k->count > 0 && k->now < give_up)) {
+        poll_once(k);
+        read_mail(k);
+        if (k->now >= next_tick) {
+            tick(k);
+            next_tick = k->now + TURN_MS;
+        }
+        if (k->now >= next_reap) {
+            bosh_store_reap_children(k->args->store, is_alive, k->now, &k->knocks);
+            next_reap = k->now + REAP_MS;
+        }
+        if (!give_up && (k->stopping || *k->args->stop)) {
+            give_up = k->now + STOP_MS;
+            end_all(k);
+        }
+        bosh_wake_send(k->args->wake, &k->knocks);
+    }
+}
+
+static apr_status_t begin(connector_t *k, watch_t *door, watch_t *control)
+{
+    const bosh_connector_args_t *args = k->args;
+    apr_status_t rv = apr_pollset_create(&k->pollset, MAX_READY, k->pool, APR_POLLSET_NOCOPY);
+
+    if (rv == APR_SUCCESS) {
+        rv = names_create(&k->names, k, k->pool);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    k->parsers = bosh_parser_pool_create();
+    if (!k->parsers) {
+        return APR_ENOMEM;
+    }
+    watch_init_file(door, k, bosh_wake_connector_door(args->wake, args->index), on_door);
+    watch_init_socket(control, k, args->control, on_control);
+    rv = watch_set(door, APR_POLLIN);
+    return rv == APR_SUCCESS ? watch_set(control, APR_POLLIN) : rv;
+}
+
+apr_status_t bosh_connector_run(const bosh_connector_args_t *args, apr_pool_t *p)
+{
+    connector_t *k = calloc(1, sizeof(*k));
+    watch_t door, control;
+    apr_status_t rv;
+
+    if (!k) {
+        return APR_ENOMEM;
+    }
+    k->args = args;
+    k->pool = p;
+    k->now = bosh_now();
+    bosh_xml_init();
+    rv = begin(k, &door, &control);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    bosh_store_connector_join(args->store, args->index, (int64_t)getpid(), k->now, &k->knocks);
+    bosh_log(BOSH_LOG_NOTICE, BOSHNO(1006) "connector %u runs", args->index);
+    k->is_new = true;
+    read_mail(k);
+    k->is_new = false;
+    loop(k);
+    bosh_log(BOSH_LOG_NOTICE, BOSHNO(1007) "connector %u ends", args->index);
+    return APR_SUCCESS;
+}

@@ -1,0 +1,79 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * How a session ends: by its client or by a rule (CLOSING until the connector has
+ * flushed the up queue and closed the stream), or by its server (ENDED at once).
+ */
+
+#include "core_int.h"
+
+/* How long late requests learn the true condition. */
+#define LINGER_MS BOSH_SEC(30)
+
+static void note_end(step_t *st, bosh_condition_t condition, bosh_reason_t reason)
+{
+    st->s->condition = (uint8_t)condition;
+    st->s->reason = (uint8_t)reason;
+    st->s->ended = st->now;
+}
+
+/* Those who wait for a predecessor wait no longer; held ones follow in order. */
+static void release_early(step_t *st)
+{
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        bosh_slot_t *slot = &st->s->slots[i];
+
+        if (slot->state == BOSH_SLOT_EARLY && is_attended(slot)) {
+            wake(st, slot, st->now);
+        }
+    }
+}
+
+void end_session(step_t *st, bosh_condition_t condition, bosh_reason_t reason)
+{
+    if (st->s->state >= BOSH_CLOSING) {
+        return;
+    }
+    note_end(st, condition, reason);
+    st->s->state = BOSH_CLOSING;
+    act(st, BOSH_DO_CLOSE);
+    release_early(st);
+}
+
+void end_upstream(step_t *st, bosh_condition_t condition, bosh_reason_t reason)
+{
+    if (st->s->state == BOSH_ENDED) {
+        return;
+    }
+    if (st->s->state < BOSH_CLOSING) {
+        note_end(st, condition, reason);
+        release_early(st);
+    }
+    st->s->state = BOSH_ENDED;
+}
+
+/* Inactivity (section 10), the connect timeout, and the time to be forgotten. */
+void end_tick(step_t *st)
+{
+    bosh_session_t *s = st->s;
+
+    switch (s->state) {
+    case BOSH_OPENING:
+        if (st->now - s->created >= BOSH_SEC(s->terms.connect_timeout)) {
+            end_session(st, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_CONNECT_TIMEOUT);
+            break;
+        }
+        /* fall through: a client may lose interest before its session opens */
+        __attribute__((fallthrough));
+    case BOSH_OPEN:
+        if (s->idle_since && st->now - s->idle_since >= BOSH_SEC(s->inactivity)) {
+            end_session(st, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_INACTIVITY);
+        }
+        break;
+    case BOSH_ENDED:
+        if (st->now - s->ended >= LINGER_MS && !bosh_session_is_attended(s)) {
+            act(st, BOSH_DO_FREE);
+        }
+        break;
+    default: break;
+    }
+}

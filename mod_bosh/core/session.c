@@ -1,0 +1,346 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * bosh_step(): which event, which checks, in which order.
+ *
+ * A request is looked at in this order; the first that applies decides:
+ *
+ *   1. its rid was seen: repeat the kept answer, or take the place of the older
+ *      copy that still waits                                   (XEP-0124 14.3)
+ *   2. the session is over: its true condition                 (17)
+ *   3. its rid is too old to be repeated: item-not-found       (14.3)
+ *   4. its rid is beyond the window: item-not-found            (14.2)
+ *   5. too many requests without an answer: policy-violation   (12)
+ *   6. it is let in, and has its turn when all before it have had theirs
+ */
+
+#include "core_int.h"
+
+bosh_action_t *act(step_t *st, bosh_action_kind_t kind)
+{
+    /* One event touches each slot a bounded number of times: there is room. */
+    unsigned i = st->out->n < BOSH_MAX_ACTIONS ? st->out->n++ : BOSH_MAX_ACTIONS - 1;
+
+    st->out->a[i] = (bosh_action_t){ .kind = kind, .holder = BOSH_NOBODY };
+    return &st->out->a[i];
+}
+
+void reply(step_t *st, bosh_answer_kind_t kind, bosh_condition_t condition)
+{
+    bosh_action_t *a = act(st, BOSH_DO_REPLY);
+
+    a->answer = (bosh_answer_t){ .kind = (uint8_t)kind, .condition = (uint8_t)condition };
+    a->holder = st->ev->holder;
+    st->served = true;
+}
+
+void wake(step_t *st, bosh_slot_t *slot, bosh_msec_t due)
+{
+    bosh_action_t *a = act(st, BOSH_DO_WAKE);
+
+    a->holder = slot->holder;
+    a->due = due;
+    slot->due = due;
+}
+
+/* An early request's client does not wait longer than `wait` for a predecessor that
+ * may never come. */
+static bosh_msec_t due_early(const step_t *st, const bosh_slot_t *slot)
+{
+    if ((slot->asks & BOSH_ASKS_URGENT) || st->s->state >= BOSH_CLOSING) {
+        return st->now;
+    }
+    return slot->arrived + BOSH_SEC(st->s->terms.wait);
+}
+
+static void hold(step_t *st, bosh_slot_t *slot)
+{
+    bosh_action_t *a = act(st, BOSH_DO_HOLD);
+
+    if (slot->state == BOSH_SLOT_EARLY) {
+        slot->due = due_early(st, slot);
+    }
+    else if (slot->due == 0 && slot->arrived + BOSH_SEC(st->s->terms.wait) > st->now) {
+        /* Not the head yet; when it is, it needs no word about this time. */
+        slot->due = slot->arrived + BOSH_SEC(st->s->terms.wait);
+    }
+    a->slot = (uint8_t)(slot->rid % BOSH_SLOTS);
+    a->holder = st->ev->holder;
+    a->due = slot->due;
+    st->served = true;
+}
+
+static void repeat(step_t *st, const bosh_slot_t *slot)
+{
+    bosh_action_t *a = act(st, BOSH_DO_REPEAT);
+
+    a->slot = (uint8_t)(slot->rid % BOSH_SLOTS);
+    a->answer = slot->answer;
+    a->holder = st->ev->holder;
+    st->s->idle_since = 0; /* "the time since its last response" (section 10) starts anew */
+    st->served = true;
+}
+
+/* Settles, and gives the event's holder something if settling did not. */
+static void settle_or_hold(step_t *st, bosh_slot_t *slot)
+{
+    settle(st);
+    if (st->served) {
+        return;
+    }
+    if (slot->state == BOSH_SLOT_ANSWERED) {
+        repeat(st, slot);
+    }
+    else {
+        hold(st, slot);
+    }
+}
+
+static void end_with_reply(step_t *st, bosh_condition_t condition, bosh_reason_t reason)
+{
+    end_session(st, condition, reason);
+    reply(st, BOSH_ANSWER_TERMINATE, condition);
+    settle(st);
+}
+
+static void on_repeat(step_t *st, bosh_slot_t *slot)
+{
+    if (slot->state == BOSH_SLOT_ANSWERED) {
+        repeat(st, slot);
+        return;
+    }
+    if (slot->state == BOSH_SLOT_EARLY && st->s->state >= BOSH_CLOSING) {
+        reply(st, BOSH_ANSWER_TERMINATE, (bosh_condition_t)st->s->condition);
+        return;
+    }
+    window_rebind(st, slot);
+    settle_or_hold(st, slot);
+}
+
+/* The first new request after the end still gets what the server had sent. */
+static void on_late(step_t *st)
+{
+    bosh_session_t *s = st->s;
+
+    if (s->end_told || st->ev->rid != s->next_rid
+        || window_is_overactive(s, st->ev->rid, 0, st->now)) {
+        reply(st, BOSH_ANSWER_TERMINATE, (bosh_condition_t)s->condition);
+        return;
+    }
+    window_admit(st, 0); /* its payload has nowhere to go */
+    slot_at(s, st->ev->rid)->state = BOSH_SLOT_HELD;
+    s->next_rid++;
+    settle_or_hold(st, slot_at(s, st->ev->rid));
+}
+
+static void on_request(step_t *st)
+{
+    bosh_session_t *s = st->s;
+    const bosh_event_t *ev = st->ev;
+    bosh_slot_t *slot = window_find(s, ev->rid);
+
+    if (slot) {
+        on_repeat(st, slot);
+    }
+    else if (s->state >= BOSH_CLOSING) {
+        on_late(st);
+    }
+    else if (ev->rid < s->next_rid || !window_has_room(s, ev->rid, ev->asks)) {
+        end_with_reply(st, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_RID);
+    }
+    else if (window_is_overactive(s, ev->rid, ev->asks, st->now)) {
+        end_with_reply(st, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_OVERACTIVE);
+    }
+    else {
+        window_admit(st, ev->asks);
+        window_advance(st);
+        settle_or_hold(st, slot_at(s, ev->rid));
+    }
+}
+
+/* It gets an empty answer before its turn, and its payload stays; or the end, if
+ * nobody whose turn has come is there to get that. */
+static void on_due_early(step_t *st, bosh_slot_t *slot)
+{
+    bosh_session_t *s = st->s;
+
+    if (st->now < due_early(st, slot)) {
+        hold(st, slot);
+        return;
+    }
+    slot->holder = BOSH_NOBODY;
+    slot->told = 1;
+    if (s->state >= BOSH_CLOSING && !s->end_told && !bosh_session_is_attended(s)) {
+        reply(st, BOSH_ANSWER_TERMINATE, (bosh_condition_t)s->condition);
+    }
+    else {
+        reply(st, BOSH_ANSWER_DATA, BOSH_COND_NONE);
+    }
+}
+
+static void on_due(step_t *st)
+{
+    bosh_slot_t *slot = window_find(st->s, st->ev->rid);
+
+    if (!slot && st->s->state >= BOSH_CLOSING) {
+        reply(st, BOSH_ANSWER_TERMINATE, (bosh_condition_t)st->s->condition);
+        return;
+    }
+    if (!slot || !same_holder(slot->holder, st->ev->holder)) {
+        reply(st, BOSH_ANSWER_ERROR, BOSH_COND_NONE); /* a newer copy took its place */
+        return;
+    }
+    slot->asks |= st->ev->asks & BOSH_ASKS_URGENT;
+    if (slot->state == BOSH_SLOT_EARLY) {
+        on_due_early(st, slot);
+        return;
+    }
+    slot->due = 0;
+    settle_or_hold(st, slot);
+}
+
+static void on_gone(step_t *st)
+{
+    bosh_slot_t *slot = window_find(st->s, st->ev->rid);
+
+    if (slot && same_holder(slot->holder, st->ev->holder)) {
+        slot->holder = BOSH_NOBODY;
+        slot->writing = 0;
+    }
+    settle(st);
+}
+
+static void on_written(step_t *st)
+{
+    bosh_slot_t *slot = window_find(st->s, st->ev->rid);
+
+    if (slot && slot->state == BOSH_SLOT_ANSWERED && same_holder(slot->holder, st->ev->holder)) {
+        slot->holder = BOSH_NOBODY;
+        slot->writing = 0;
+        st->s->last_answer = st->now;
+        st->s->idle_since = 0; /* counts from now, however long the client was reading */
+    }
+    settle(st);
+}
+
+static void unstick(step_t *st)
+{
+    bosh_session_t *s = st->s;
+
+    if (st->now - s->last_answer < BOSH_WRITE_STUCK_MS) {
+        return;
+    }
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        s->slots[i].writing = 0;
+    }
+}
+
+bool bosh_session_is_attended(const bosh_session_t *s)
+{
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        const bosh_slot_t *slot = &s->slots[i];
+
+        if ((slot->state == BOSH_SLOT_HELD && is_attended(slot)) || slot->writing) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_idleness(bosh_session_t *s, bosh_msec_t now)
+{
+    if (bosh_session_is_attended(s)) {
+        s->idle_since = 0;
+    }
+    else if (!s->idle_since) {
+        s->idle_since = now;
+    }
+}
+
+void bosh_session_init(bosh_session_t *s, const bosh_terms_t *terms, bosh_msec_t now)
+{
+    *s = (bosh_session_t){
+        .terms = *terms,
+        .next_rid = terms->rid,
+        .next_answer = terms->rid,
+        .created = now,
+        .idle_since = now,
+        .inactivity = terms->inactivity,
+        .state = BOSH_OPENING,
+    };
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        s->slots[i].holder = BOSH_NOBODY;
+    }
+}
+
+void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_actions_t *out)
+{
+    step_t st = { .s = s, .ev = ev, .now = now, .out = out };
+
+    out->n = 0;
+    switch (ev->kind) {
+    case BOSH_EV_REQUEST: on_request(&st); break;
+    case BOSH_EV_DUE: on_due(&st); break;
+    case BOSH_EV_GONE: on_gone(&st); break;
+    case BOSH_EV_WRITTEN: on_written(&st); break;
+    case BOSH_EV_OPENED:
+        if (s->state == BOSH_OPENING) {
+            s->state = BOSH_OPEN;
+        }
+        settle(&st);
+        break;
+    case BOSH_EV_DATA: settle(&st); break;
+    case BOSH_EV_UP_ENDED:
+        end_upstream(&st, ev->condition, ev->reason);
+        settle(&st);
+        break;
+    case BOSH_EV_END:
+        end_session(&st, ev->condition, ev->reason);
+        settle(&st);
+        break;
+    case BOSH_EV_TICK:
+        unstick(&st);
+        end_tick(&st);
+        settle(&st);
+        break;
+    }
+    note_idleness(s, now);
+}
+
+static bool is_slot_damaged(const bosh_session_t *s, unsigned i)
+{
+    const bosh_slot_t *slot = &s->slots[i];
+
+    if (slot->answer.kind > BOSH_ANSWER_ERROR || slot->answer.condition >= BOSH_COND_COUNT
+        || (slot->state != BOSH_SLOT_FREE && slot->rid % BOSH_SLOTS != i)) {
+        return true;
+    }
+    switch (slot->state) {
+    case BOSH_SLOT_FREE: return slot->writing;
+    case BOSH_SLOT_EARLY: return slot->rid < s->next_rid || slot->rid - s->next_rid >= BOSH_SLOTS;
+    case BOSH_SLOT_HELD: return slot->rid < s->next_answer || slot->rid >= s->next_rid;
+    case BOSH_SLOT_ANSWERED:
+        return slot->rid >= s->next_answer || s->next_answer - slot->rid > BOSH_SLOTS;
+    default: return true;
+    }
+}
+
+bool bosh_session_is_damaged(const bosh_session_t *s)
+{
+    if (s->state > BOSH_ENDED || s->condition >= BOSH_COND_COUNT || s->reason >= BOSH_REASON_COUNT
+        || s->next_answer > s->next_rid || s->next_rid - s->next_answer > BOSH_MAX_UNANSWERED
+        || s->next_answer < s->terms.rid || s->terms.requests > BOSH_MAX_REQUESTS
+        || s->terms.hold >= s->terms.requests) {
+        return true;
+    }
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        if (is_slot_damaged(s, i)) {
+            return true;
+        }
+    }
+    for (uint64_t rid = s->next_answer; rid < s->next_rid; rid++) {
+        if (s->slots[rid % BOSH_SLOTS].state != BOSH_SLOT_HELD) {
+            return true;
+        }
+    }
+    return false;
+}

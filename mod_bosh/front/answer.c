@@ -1,0 +1,178 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/* From an outcome to an HTTP answer. Never an HTML page, never a byte of the request. */
+
+#include "front_int.h"
+
+#include "util_filter.h"
+
+APLOG_USE_MODULE(bosh);
+
+#define BODY_START "<body xmlns='" BOSH_NS_HTTPBIND "'"
+
+/* XEP-0124 section 17.1: instead of conditions, for clients that sent no `ver`. */
+static int legacy_status(bosh_condition_t condition)
+{
+    switch (condition) {
+    case BOSH_COND_BAD_REQUEST: return HTTP_BAD_REQUEST;
+    case BOSH_COND_POLICY_VIOLATION: return HTTP_FORBIDDEN;
+    case BOSH_COND_ITEM_NOT_FOUND: return HTTP_NOT_FOUND;
+    default: return HTTP_OK;
+    }
+}
+
+static void set_headers(request_rec *r, apr_off_t len)
+{
+    ap_set_content_type(r, "text/xml; charset=utf-8");
+    ap_set_content_length(r, len);
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    /* A stanza may hold anything: no browser shall run it as a page of this site. */
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    apr_table_setn(r->headers_out, "Content-Security-Policy", "default-src 'none'; sandbox");
+    /* Secrets and others' words side by side must not be compressed together. */
+    apr_table_setn(r->subprocess_env, "no-gzip", "1");
+}
+
+static void add(apr_bucket_brigade *bb, const char *p, size_t len)
+{
+    if (len > 0) {
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_transient_create(p, len, bb->bucket_alloc));
+    }
+}
+
+/* In one go, down to the socket: the next answer may leave only after this one. */
+static apr_status_t send_body(request_rec *r, bosh_str_t head, bosh_str_t payload)
+{
+    static const char tail[] = "</body>";
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
+    apr_off_t len = (apr_off_t)(head.len + payload.len + (payload.len ? sizeof(tail) - 1 : 0));
+
+    set_headers(r, len);
+    add(bb, head.p, head.len);
+    if (payload.len) {
+        add(bb, payload.p, payload.len);
+        add(bb, tail, sizeof(tail) - 1);
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+    return ap_pass_brigade(r->output_filters, bb);
+}
+
+static void add_version(bosh_buf_t *out, const bosh_terms_t *t)
+{
+    if (t->ver_major) {
+        bosh_buf_add_z(out, " ver='");
+        bosh_buf_add_uint(out, t->ver_major);
+        bosh_buf_add_z(out, ".");
+        bosh_buf_add_uint(out, t->ver_minor);
+        bosh_buf_add_z(out, "'");
+    }
+}
+
+/* XEP-0124 section 7.2, XEP-0206 section 4. */
+static void add_created(bosh_buf_t *out, const bosh_outcome_t *o, const char *sid)
+{
+    const bosh_terms_t *t = &o->terms;
+    bosh_greeting_t g;
+
+    bosh_store_greeting(room_store(), o->ref, &g);
+    bosh_xml_add_attr(out, "sid", bosh_str(sid));
+    bosh_xml_add_attr_uint(out, "wait", t->wait);
+    bosh_xml_add_attr_uint(out, "requests", t->requests);
+    bosh_xml_add_attr_uint(out, "hold", t->hold);
+    bosh_xml_add_attr_uint(out, "inactivity", t->inactivity);
+    bosh_xml_add_attr_uint(out, "polling", t->polling);
+    if (t->maxpause) {
+        bosh_xml_add_attr_uint(out, "maxpause", t->maxpause);
+    }
+    add_version(out, t);
+    bosh_xml_add_attr(out, "charsets", BOSH_STR("UTF-8"));
+    bosh_xml_add_attr(out, "from", bosh_str(g.from));
+    if (g.authid[0]) {
+        bosh_xml_add_attr(out, "authid", bosh_str(g.authid));
+    }
+    bosh_buf_add_z(out, " xmlns:xmpp='" BOSH_NS_XBOSH "' xmpp:version='1.0'"
+                        " xmpp:restartlogic='true' xmlns:stream='" BOSH_NS_STREAMS "'");
+}
+
+static void add_type(bosh_buf_t *out, const char *type, bosh_condition_t condition)
+{
+    bosh_xml_add_attr(out, "type", bosh_str(type));
+    if (condition != BOSH_COND_NONE) {
+        bosh_xml_add_attr(out, "condition", bosh_str(bosh_condition_name(condition)));
+    }
+}
+
+static void compose_head(bosh_buf_t *out, const bosh_outcome_t *o, const char *sid,
+                         bool has_payload)
+{
+    bosh_buf_clear(out);
+    bosh_buf_add_z(out, BODY_START);
+    switch (o->answer.kind) {
+    case BOSH_ANSWER_CREATED: add_created(out, o, sid); break;
+    case BOSH_ANSWER_TERMINATE:
+        add_type(out, "terminate", (bosh_condition_t)o->answer.condition);
+        break;
+    case BOSH_ANSWER_ERROR: add_type(out, "error", BOSH_COND_NONE); break;
+    default: break;
+    }
+    bosh_buf_add_z(out, has_payload ? ">" : "/>");
+}
+
+/* A payload larger than the buffer was left in the store. */
+static bool fetch_payload(bench_t *b, const bosh_outcome_t *o, uint64_t rid)
+{
+    if (b->out.len == o->payload_len) {
+        return true;
+    }
+    return bosh_buf_room(&b->out, o->payload_len)
+           && bosh_store_payload(room_store(), o->ref, rid, &b->out);
+}
+
+apr_status_t answer_outcome(request_rec *r, bench_t *b, const bosh_outcome_t *o, const char *sid,
+                            uint64_t rid)
+{
+    bool is_legacy = o->terms.ver_major == 0;
+
+    if (o->got == BOSH_GOT_NO_ROOM || o->got == BOSH_GOT_FULL) {
+        return answer_later(r, b);
+    }
+    if (o->got != BOSH_GOT_ANSWER || !fetch_payload(b, o, rid)) {
+        return answer_refusal(r, b, BOSH_COND_ITEM_NOT_FOUND, false);
+    }
+    if (o->answer.kind == BOSH_ANSWER_TERMINATE && is_legacy) {
+        r->status = legacy_status((bosh_condition_t)o->answer.condition);
+    }
+    compose_head(&b->head, o, sid, o->payload_len > 0);
+    return send_body(r, bosh_buf_str(&b->head), bosh_buf_str(&b->out));
+}
+
+apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t condition, bool legacy)
+{
+    bosh_buf_clear(&b->head);
+    bosh_buf_add_z(&b->head, BODY_START);
+    add_type(&b->head, "terminate", condition);
+    bosh_buf_add_z(&b->head, "/>");
+    if (legacy) {
+        r->status = legacy_status(condition);
+    }
+    return send_body(r, bosh_buf_str(&b->head), BOSH_ABSENT);
+}
+
+apr_status_t answer_later(request_rec *r, bench_t *b)
+{
+    (void)b;
+    r->status = HTTP_SERVICE_UNAVAILABLE;
+    apr_table_setn(r->headers_out, "Retry-After", "1");
+    return send_body(r, BOSH_STR(BODY_START "/>"), BOSH_ABSENT);
+}
+
+void answer_written(const bosh_outcome_t *o, uint64_t rid, bosh_holder_t holder)
+{
+    bosh_knocks_t knocks = { 0 };
+
+    if (o->is_kept) {
+        bosh_store_written(room_store(), o->ref, rid, holder, bosh_now(), &knocks);
+        room_send_knocks(&knocks);
+    }
+}

@@ -1,0 +1,223 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/* One HTTP request: its method, its body, and what is to be done with it. */
+
+#include "front_int.h"
+
+APLOG_USE_MODULE(bosh);
+
+#define READ_SIZE 8192
+#define NO_FILE   "bosh:" /* in the place of a file's path */
+
+/* ---- reading ------------------------------------------------------------ */
+
+/* False: too long, or the client did not finish. */
+static bool read_body(request_rec *r, bosh_buf_t *in)
+{
+    size_t max = bosh_config(r->server)->max_body;
+    long n;
+
+    if (ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK) != OK) {
+        return false;
+    }
+    if (r->remaining > 0 && (apr_uint64_t)r->remaining > max) {
+        return false;
+    }
+    if (!ap_should_client_block(r)) {
+        return true;
+    }
+    do {
+        char *room = bosh_buf_room(in, READ_SIZE);
+
+        if (!room) {
+            return false;
+        }
+        n = ap_get_client_block(r, room, READ_SIZE);
+        if (n > 0) {
+            in->len += (size_t)n;
+        }
+    } while (n > 0 && in->len <= max);
+    return n == 0 && in->len <= max;
+}
+
+/* ---- one request -------------------------------------------------------- */
+
+static int refuse(request_rec *r, bench_t *b, bosh_condition_t condition, bool legacy,
+                  const char *why)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, BOSHNO(3001) "refused, %s: %s",
+                  bosh_condition_name(condition), why);
+    answer_refusal(r, b, condition, legacy);
+    return OK;
+}
+
+static int leave_unanswered(request_rec *r)
+{
+    r->connection->keepalive = AP_CONN_CLOSE;
+    r->connection->aborted = 1;
+    return DONE;
+}
+
+/* A session born over TLS: XEP-0124 section 18.1 says to close the connection, and
+ * not to end the session, which would be what an attacker wants. */
+static int close_exposed(request_rec *r)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  BOSHNO(3002) "a session that began over TLS was asked for without: closed");
+    return leave_unanswered(r);
+}
+
+static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
+{
+    if (a->refused != BOSH_COND_NONE) {
+        return refuse(r, b, a->refused, a->legacy, a->why);
+    }
+    switch (a->outcome.got) {
+    case BOSH_GOT_HOLD: return hold_request(r, b, g, a);
+    case BOSH_GOT_EXPOSED: return close_exposed(r);
+    case BOSH_GOT_UNKNOWN: return refuse(r, b, BOSH_COND_ITEM_NOT_FOUND, false, "no such session");
+    case BOSH_GOT_FULL:
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory");
+        break;
+    default: break;
+    }
+    answer_outcome(r, b, &a->outcome, a->sid, a->rid);
+    answer_written(&a->outcome, a->rid, room_holder(g));
+    return OK;
+}
+
+/*
+ * What came behind the request? Its client may have aborted it before we came to it (a
+ * busy server, a page that reloads). Or the next request came in the same packet: then
+ * it lies in httpd's input filters, and no socket would ever tell.
+ */
+static void look_behind(request_rec *r, guest_t *g)
+{
+    apr_bucket_brigade *bb;
+    apr_status_t rv;
+
+    if (r->connection->master) {
+        return; /* an HTTP/2 stream: mod_http2 looks after its connection */
+    }
+    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    rv =
+        ap_get_brigade(r->connection->input_filters, bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);
+    if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {
+        g->asks |= BOSH_ASKS_URGENT;
+    }
+    g->hung_up = rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv);
+    apr_brigade_destroy(bb);
+}
+
+static int serve(request_rec *r, bench_t *b)
+{
+    guest_t *g = hold_guest(r);
+    admission_t a;
+    int rc;
+
+    if (!g) {
+        answer_later(r, b);
+        return OK;
+    }
+    look_behind(r, g);
+    admit(r, b, g, &a);
+    rc = g->hung_up ? leave_unanswered(r) : act_on(r, b, g, &a);
+    if (!hold_can_suspend(r) && g->ticket) {
+        hold_release(g);
+    }
+    return rc;
+}
+
+static int handle_post(request_rec *r, bench_t *b)
+{
+    bosh_xml_limits_t limits = bosh_xml_body_limits;
+    bosh_xml_verdict_t verdict;
+
+    if (!read_body(r, &b->in)) {
+        r->connection->keepalive = AP_CONN_CLOSE; /* the rest of it is not read */
+        return refuse(r, b, BOSH_COND_BAD_REQUEST, false, "the body is too long, or not complete");
+    }
+    limits.max_bytes = bosh_config(r->server)->max_body;
+    verdict = bosh_body_parse(&b->body, b->in.p, b->in.len, &limits);
+    if (verdict != BOSH_XML_OK) {
+        return refuse(r, b, BOSH_COND_BAD_REQUEST, false, bosh_xml_verdict_text(verdict));
+    }
+    return serve(r, b);
+}
+
+static int post_handler(request_rec *r)
+{
+    bench_t *b;
+    int rc = OK;
+
+    signals_hold_back();
+    b = bench_take();
+    if (room_store()) {
+        rc = handle_post(r, b);
+    }
+    else {
+        answer_later(r, b); /* the error log says why */
+    }
+    bench_return(b);
+    signals_release();
+    return rc;
+}
+
+/* The location itself, with or without a slash at its end; nothing below. */
+static bool is_ours(const request_rec *r)
+{
+    const char *location = bosh_config_location(r);
+    size_t n = strlen(location);
+
+    return n > 0 && !strncmp(r->uri, location, n)
+           && (r->uri[n] == '\0' || (r->uri[n] == '/' && r->uri[n + 1] == '\0'));
+}
+
+/* There is no file behind the location. Without a file name of its own the request
+ * would be looked for in the document root at each POST, .htaccess files and all;
+ * and a site's front controller in one of them would get it. The locations are known
+ * here, and not in map_to_storage. */
+int front_translate_name(request_rec *r)
+{
+    if (!is_ours(r)) {
+        return DECLINED;
+    }
+    r->filename = apr_pstrcat(r->pool, NO_FILE, r->uri, NULL);
+    return OK;
+}
+
+int front_map_to_storage(request_rec *r)
+{
+    return r->filename && !strncmp(r->filename, NO_FILE, sizeof(NO_FILE) - 1) ? OK : DECLINED;
+}
+
+/* Also to what is no BOSH client: never a page that a client cannot parse. */
+static int refuse_http(request_rec *r, int status)
+{
+    bench_t *b = bench_take();
+
+    r->status = status;
+    answer_refusal(r, b, BOSH_COND_BAD_REQUEST, false);
+    bench_return(b);
+    return OK;
+}
+
+int front_handler(request_rec *r)
+{
+    if (!r->handler || strcmp(r->handler, BOSH_HANDLER)) {
+        return DECLINED;
+    }
+    if (!is_ours(r) || r->main) {
+        return refuse_http(r, HTTP_NOT_FOUND);
+    }
+    switch (r->method_number) {
+    case M_POST: return post_handler(r);
+    case M_GET: return page_handler(r);
+    case M_OPTIONS:
+        ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_POST, M_OPTIONS, -1);
+        return DECLINED; /* httpd answers with Allow */
+    default:
+        apr_table_setn(r->headers_out, "Allow", "GET, HEAD, POST, OPTIONS");
+        return refuse_http(r, HTTP_METHOD_NOT_ALLOWED);
+    }
+}

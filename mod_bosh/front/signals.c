@@ -1,0 +1,54 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/*
+ * Under prefork a child's only thread is also the one that SIGTERM ends, from within
+ * the signal handler: it destroys the child's pool wherever the thread happens to be.
+ * Holding the room's mutex, or the store's, it would wait for itself. So there, signals
+ * wait until the thread is in no critical section.
+ */
+
+#include "front_int.h"
+
+#include <signal.h>
+
+static bool is_needed(void)
+{
+    static int threaded = -1;
+
+    if (threaded < 0 && ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) != APR_SUCCESS) {
+        threaded = AP_MPMQ_NOT_SUPPORTED;
+    }
+    return threaded == AP_MPMQ_NOT_SUPPORTED;
+}
+
+static void set(int how)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, AP_SIG_GRACEFUL);
+    pthread_sigmask(how, &set, NULL);
+}
+
+void signals_hold_back(void)
+{
+    if (is_needed()) {
+        set(SIG_BLOCK);
+    }
+}
+
+void signals_let_pass(void)
+{
+    if (is_needed()) {
+        set(SIG_UNBLOCK);
+        set(SIG_BLOCK);
+    }
+}
+
+void signals_release(void)
+{
+    if (is_needed()) {
+        set(SIG_UNBLOCK);
+    }
+}

@@ -1,0 +1,186 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/* The checker: every list walked, every block accounted for. */
+
+#include "store_int.h"
+
+static const char *check_chain(const bosh_store_t *st, const chain_t *c, uint32_t owner,
+                               uint32_t *blocks)
+{
+    size_t left = c->len, at = c->start;
+    uint32_t i = c->head, last = NIL;
+
+    if (c->len == 0) {
+        return c->head == NIL && c->tail == NIL ? NULL : "an empty chain has blocks";
+    }
+    for (; left > 0; i = st->blocks[i].next) {
+        size_t n;
+
+        if (i >= st->h->used_blocks) {
+            return "a chain leaves the segment";
+        }
+        if (st->blocks[i].owner != owner) {
+            return "a block in a chain belongs to another session";
+        }
+        n = BLOCK_BYTES - at < left ? BLOCK_BYTES - at : left;
+        left -= n;
+        at = 0;
+        last = i;
+        ++*blocks;
+    }
+    return i == NIL && last == c->tail ? NULL : "a chain does not end where it says";
+}
+
+const char *record_fault(const bosh_store_t *st, const record_t *r)
+{
+    if (r->magic != RECORD_MAGIC) {
+        return "a session record without its magic";
+    }
+    if (r->connector >= st->h->max_connectors) {
+        return "a session belongs to no connector";
+    }
+    if (bosh_session_is_damaged(&r->core)) {
+        return "a session contradicts itself";
+    }
+    if (r->core.has_down != (r->down.len > 0)) {
+        return "has_down and the down queue disagree";
+    }
+    if (r->up_total - r->up_taken != r->up.len && !r->up_gone && r->core.state != BOSH_ENDED) {
+        return "the up queue's counts and its length disagree";
+    }
+    return NULL;
+}
+
+static const char *check_record(bosh_store_t *st, record_t *r, uint32_t *blocks)
+{
+    uint32_t index = (uint32_t)(r - st->sessions);
+    const char *wrong = record_fault(st, r);
+
+    for (unsigned i = 0; i < RECORD_CHAINS && !wrong; i++) {
+        wrong = check_chain(st, record_chain(r, i), index, blocks);
+    }
+    return wrong;
+}
+
+static const char *check_buckets(bosh_store_t *st)
+{
+    uint32_t n = 0;
+
+    for (uint32_t b = 0; b < st->h->buckets; b++) {
+        for (uint32_t i = st->buckets[b]; i != NIL; i = st->sessions[i].next) {
+            if (i >= st->h->used_sessions || !st->sessions[i].in_use || ++n > st->h->sessions) {
+                return "a bucket's list is wrong";
+            }
+            if (record_bucket(st, st->sessions[i].sid) != &st->buckets[b]) {
+                return "a session is in another's bucket";
+            }
+        }
+    }
+    return n == st->h->sessions ? NULL : "not every session can be found by its sid";
+}
+
+static const char *check_free_sessions(const bosh_store_t *st)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = st->h->free_session; i != NIL; i = st->sessions[i].next) {
+        if (i >= st->h->used_sessions || st->sessions[i].in_use || ++n > st->h->used_sessions) {
+            return "the list of free sessions is wrong";
+        }
+    }
+    return n + st->h->sessions == st->h->used_sessions ? NULL
+                                                       : "sessions are neither free nor used";
+}
+
+static const char *check_free_blocks(const bosh_store_t *st, uint32_t blocks_used)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = st->h->free_block; i != NIL; i = st->blocks[i].next) {
+        if (i >= st->h->used_blocks || st->blocks[i].owner != NIL || ++n > st->h->used_blocks) {
+            return "the list of free blocks is wrong";
+        }
+    }
+    if (n + blocks_used != st->h->used_blocks) {
+        return "blocks are neither free nor used";
+    }
+    if (st->h->blocks_free != n + st->h->max_blocks - st->h->used_blocks) {
+        return "the count of free blocks is wrong";
+    }
+    return NULL;
+}
+
+static const char *check_mail(const bosh_store_t *st)
+{
+    uint32_t in_mail = 0;
+
+    for (uint32_t i = 0; i < st->h->used_sessions; i++) {
+        in_mail += st->sessions[i].in_mail;
+    }
+    for (uint32_t c = 0; c < st->h->max_connectors; c++) {
+        uint32_t n = 0, last = NIL;
+
+        for (uint32_t i = st->h->connectors[c].mail_first; i != NIL;
+             i = st->sessions[i].mail_next) {
+            if (i >= st->h->used_sessions || !st->sessions[i].in_mail
+                || st->sessions[i].connector != c || ++n > st->h->used_sessions) {
+                return "a connector's mailbox is wrong";
+            }
+            last = i;
+        }
+        in_mail -= n;
+        if (last != st->h->connectors[c].mail_last) {
+            return "a connector's mailbox does not end where it says";
+        }
+    }
+    if (in_mail != 0) {
+        return "a session's mail is in no mailbox";
+    }
+    for (uint32_t i = 0; i < st->h->max_children; i++) {
+        if (st->children[i].box.count > MAIL_SLOTS || st->children[i].box.first >= MAIL_SLOTS) {
+            return "a child's mailbox is wrong";
+        }
+    }
+    return NULL;
+}
+
+static const char *check_all(bosh_store_t *st)
+{
+    uint32_t sessions = 0, blocks = 0;
+    const char *wrong = NULL;
+
+    if (st->h->magic != STORE_MAGIC || st->h->layout != STORE_LAYOUT) {
+        return "this is not our segment";
+    }
+    for (uint32_t i = 0; i < st->h->used_sessions && !wrong; i++) {
+        if (st->sessions[i].in_use) {
+            sessions++;
+            wrong = check_record(st, &st->sessions[i], &blocks);
+        }
+    }
+    if (!wrong && sessions != st->h->sessions) {
+        wrong = "the count of sessions is wrong";
+    }
+    if (!wrong) {
+        wrong = check_buckets(st);
+    }
+    if (!wrong) {
+        wrong = check_free_blocks(st, blocks);
+    }
+    if (!wrong) {
+        wrong = check_free_sessions(st);
+    }
+    return wrong ? wrong : check_mail(st);
+}
+
+const char *bosh_store_check(bosh_store_t *st)
+{
+    bosh_knocks_t knocks = { 0 };
+    const char *wrong;
+
+    if (!store_lock(st, &knocks)) {
+        return "the mutex cannot be locked";
+    }
+    wrong = check_all(st);
+    store_unlock(st);
+    return wrong;
+}

@@ -1,0 +1,317 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Directives: what is refused and in which words, defaults, merging - by httpd -t on small
+configurations, and -D DUMP_BOSH, which prints what came of them."""
+import os
+import re
+import subprocess
+
+import pytest
+
+import httpd
+
+HEAD = """
+ServerRoot "{root}"
+DefaultRuntimeDir "{root}"
+PidFile "{root}/pid"
+ErrorLog "{root}/error.log"
+DocumentRoot "{root}"
+ServerName main.example
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule bosh_module {module}
+Listen 127.0.0.1:8
+"""
+
+LOCATION = '<Location "/http-bind">\nSetHandler bosh\n</Location>\n'
+
+
+def environment():
+    """Sanitizers, if the module has them, must be loaded before everything else."""
+    env = dict(os.environ)
+    if httpd.ASAN:
+        env["LD_PRELOAD"] = subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True,
+                                           capture_output=True, text=True).stdout.strip()
+        env["ASAN_OPTIONS"] = "detect_leaks=0"
+    return env
+
+
+class Verdict:
+    """What httpd -t said about a configuration."""
+
+    def __init__(self, status, out, err):
+        self.ok, self.out, self.err = status == 0, out, err
+
+    @property
+    def servers(self):
+        """{"main server" or a virtual host's name: {directive: value or list}}"""
+        servers = {}
+        for line in self.out.splitlines():
+            if line == "main server" or line.startswith("virtual host "):
+                name = "main server" if line == "main server" else line.split()[2]
+                values = servers.setdefault(name, {"BoshDomain": [], "Location": []})
+            elif line.startswith("    # <Location"):
+                values["Location"].append(re.search('"(.*)"', line).group(1))
+            elif line.startswith("    BoshDomain "):
+                values["BoshDomain"].append(line.split(None, 1)[1])
+            elif line.startswith("    Bosh"):
+                name, value = line.split()
+                values[name] = value
+        return servers
+
+
+@pytest.fixture
+def check(tmp_path):
+    """check(text) -> Verdict of httpd on that configuration."""
+    def run(text):
+        path = tmp_path / "httpd.conf"
+        head = HEAD.format(root=tmp_path, modules=httpd.MODULES, module=httpd.module_path())
+        path.write_bytes(head.encode() + (text if isinstance(text, bytes) else text.encode()))
+        done = subprocess.run([httpd.APACHE, "-t", "-f", str(path), "-D", "DUMP_BOSH"],
+                              capture_output=True, timeout=60, env=environment())
+        return Verdict(done.returncode, done.stdout.decode(errors="replace"),
+                       done.stderr.decode(errors="replace"))
+    return run
+
+
+def host(name, text):
+    return f"<VirtualHost 127.0.0.1:8>\nServerName {name}\n{text}\n</VirtualHost>\n"
+
+
+# ---- numbers -----------------------------------------------------------------
+
+# directive, main server's value, a virtual host's, the default. What a virtual host
+# may not have is None.
+MERGES = [
+    ("BoshDomain", ["main.example"], ["host.example"], []),
+    ("BoshWait", "50", "40", "60"),
+    ("BoshHold", "2", "0", "1"),
+    ("BoshInactivity", "90", "75", "60"),
+    ("BoshPolling", "0", "7", "5"),
+    ("BoshMaxPause", "200", "0", "120"),
+    ("BoshConnectTimeout", "20", "30", "15"),
+    ("BoshMaxBody", "65536", "1048576", "262144"),
+    ("BoshMaxSessions", "500", None, "10000"),
+    ("BoshSharedMemory", "16777216", None, "67108864"),
+    ("BoshConnectors", "2", None, "1"),
+    ("BoshBlockingHolds", "0", None, "16"),
+]
+OF_HOSTS = [row for row in MERGES if row[2] is not None]
+OF_MAIN = [row for row in MERGES if row[2] is None]
+
+
+def line(directive, value):
+    return f"{directive} {value[0] if isinstance(value, list) else value}\n"
+
+
+@pytest.mark.parametrize("directive,main,own,default", MERGES)
+def test_nothing_set_gives_the_default(check, directive, main, own, default):
+    servers = check(host("a.example", "")).servers
+    assert servers["main server"][directive] == default
+    if own is not None:
+        assert servers["a.example"][directive] == default
+
+
+@pytest.mark.parametrize("directive,main,own,default", OF_HOSTS)
+def test_host_inherits_from_main_server(check, directive, main, own, default):
+    # The directive stands after the host: order in the file does not matter.
+    servers = check(host("a.example", "BoshWait 33" if directive != "BoshWait" else "BoshHold 3")
+                    + line(directive, main)).servers
+    assert servers["main server"][directive] == main
+    assert servers["a.example"][directive] == main
+
+
+@pytest.mark.parametrize("directive,main,own,default", OF_HOSTS)
+def test_host_overrides_main_server_and_nobody_else(check, directive, main, own, default):
+    servers = check(line(directive, main) + host("a.example", line(directive, own))
+                    + host("b.example", "")).servers
+    assert servers["main server"][directive] == main
+    assert servers["a.example"][directive] == own
+    assert servers["b.example"][directive] == main
+
+
+@pytest.mark.parametrize("directive,main,own,default",
+                         [row for row in OF_HOSTS if row[0] != "BoshDomain"])
+def test_host_may_set_the_default_again(check, directive, main, own, default):
+    servers = check(line(directive, main) + host("a.example", line(directive, default))).servers
+    assert servers["a.example"][directive] == default
+
+
+@pytest.mark.parametrize("directive,main,own,default", OF_MAIN)
+def test_sizes_of_the_shared_things_belong_to_the_main_server(check, directive, main, own, default):
+    assert check(line(directive, main)).servers["main server"][directive] == main
+    verdict = check(host("a.example", line(directive, main)))
+    assert not verdict.ok
+    assert f"{directive} cannot occur within <VirtualHost> section" in verdict.err
+
+
+@pytest.mark.parametrize("directive,main,own,default", MERGES)
+def test_no_directive_in_a_location_or_directory(check, directive, main, own, default):
+    for section in ("Location", "Directory"):
+        verdict = check(f'<{section} "/x">\n{line(directive, main)}</{section}>\n')
+        assert not verdict.ok
+        assert f"{directive} not allowed in <{section}> context" in verdict.err
+
+
+RANGES = [
+    ("BoshWait", 1, 3600), ("BoshHold", 0, 4), ("BoshInactivity", 1, 86400),
+    ("BoshPolling", 0, 3600), ("BoshMaxPause", 0, 86400), ("BoshConnectTimeout", 1, 300),
+    ("BoshMaxSessions", 1, 1000000), ("BoshConnectors", 1, 16), ("BoshBlockingHolds", 0, 100000),
+]
+
+
+@pytest.mark.parametrize("directive,least,most", RANGES)
+def test_number_outside_its_range_is_refused_by_name(check, directive, least, most):
+    wrong = [least - 1, most + 1, "x", "+1", "1.5", "0x1", "1s", "1e3", "4294967297",
+             "18446744073709551617"]
+    for value in wrong:
+        verdict = check(f"{directive} {value}\n")
+        assert not verdict.ok, value
+        assert (f"{directive} takes a whole number from {least} to {most}, not '{value}'"
+                in verdict.err)
+    for value in (least, most):
+        assert check(f"{directive} {value}\n").servers["main server"][directive] == str(value)
+
+
+@pytest.mark.parametrize("directive,least,most", [
+    ("BoshMaxBody", "1K", "16M"), ("BoshSharedMemory", "1M", "64G")])
+def test_size_outside_its_range_is_refused_by_name(check, directive, least, most):
+    number = {"1K": 1 << 10, "16M": 1 << 24, "1M": 1 << 20, "64G": 1 << 36}
+    wrong = [number[least] - 1, number[most] + 1, "K", "-1M", "1MB", "1T", "1 M", "1.5M", "m1",
+             "99999999999G", "17179869184G"]
+    for value in wrong:
+        verdict = check(f'{directive} "{value}"\n')
+        assert not verdict.ok, value
+        assert (f"{directive} takes a size from {least} to {most}, in bytes or with K, M or G "
+                f"after the number, not '{value}'" in verdict.err)
+
+
+@pytest.mark.parametrize("text,size", [
+    ("2097152", 2097152), ("2048K", 2097152), ("2048k", 2097152), ("2M", 2097152),
+    ("2m", 2097152)])
+def test_size_may_have_a_unit(check, text, size):
+    for directive in ("BoshMaxBody", "BoshSharedMemory"):
+        assert check(f"{directive} {text}\n").servers["main server"][directive] == str(size)
+    assert check("BoshSharedMemory 1g").servers["main server"]["BoshSharedMemory"] == str(1 << 30)
+
+
+# ---- domains -----------------------------------------------------------------
+
+@pytest.mark.parametrize("given,shown", [
+    ("example.org", "example.org"),
+    ("Example.ORG.", "example.org"),
+    ("localhost", "localhost"),
+    ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+    ("b\u00fccher.example", "b\u00fccher.example"),
+    ("192.0.2.1", "192.0.2.1"),
+    ("a" * 63 + ".example", "a" * 63 + ".example"),
+    ("example.org xmpp://xmpp.example.org:5222", "example.org xmpp://xmpp.example.org:5222"),
+    ("example.org xmpp://XMPP.example.org.", "example.org xmpp://xmpp.example.org:5222"),
+    ("example.org xmpp://192.0.2.1:65535", "example.org xmpp://192.0.2.1:65535"),
+    ("example.org xmpp://[2001:DB8::1]:1", "example.org xmpp://[2001:db8::1]:1"),
+    ("example.org xmpp://[::1]", "example.org xmpp://[::1]:5222"),
+    ("example.org xmpp://localhost:05222", "example.org xmpp://localhost:5222"),
+])
+def test_domain_is_normalised(check, given, shown):
+    verdict = check(f"BoshDomain {given}\n")
+    assert verdict.servers["main server"]["BoshDomain"] == [shown], verdict.err
+
+
+@pytest.mark.parametrize("name", [
+    ".", "..", "a..b", ".a", "-a.example", "a-.example", "user@example.org",
+    "example.org:5222", "example.org/x", "http://example.org", "[::1]", "::1", "a b", "a_b",
+    "a" * 64 + ".example", ".".join(["a" * 60] * 5), "*.example", "1.2.3", "2130706433", "0x7f.1",
+    "0x7f000001", "256.1.1.1", "a\u3002b", "a\uff0eb", "a\u00a0b", "a\u2028b", "a\u200bb",
+    "a\uff20b", "a%b", "a\x7fb", "a\\b"])
+def test_what_is_no_domain_is_refused(check, name):
+    verdict = check('BoshDomain "%s"\n' % name.replace("\\", "\\\\"))
+    assert not verdict.ok
+    assert "BoshDomain takes the name of an XMPP domain such as example.org" in verdict.err
+
+
+@pytest.mark.parametrize("name", [b"a\xc0\x80b", b"a\xffb", b"a\xed\xa0\x80b", b"\xe2\x82"])
+def test_domain_that_is_not_utf8_is_refused(check, name):
+    verdict = check(b'BoshDomain "' + name + b'"\n')
+    assert not verdict.ok
+    assert "BoshDomain takes the name of an XMPP domain" in verdict.err
+
+
+@pytest.mark.parametrize("server", [
+    "xmpp:", "xmpp://", "xmpp:///", "xmpp://:5222", "xmpp:example.org:5222", "xmpp://h:",
+    "xmpp://h:0", "xmpp://h:65536", "xmpp://h:+1", "xmpp://h:5222/", "xmpp://h/x", "xmpp://u@h:1",
+    "xmpp://::1", "xmpp://[::1", "xmpp://[::1]x", "xmpp://[fe80::1%lo]:1", "xmpp://[127.0.0.1]:1",
+    "xmpp://[]:1", "xmpp://256.1.1.1:1", "xmpp://127.1:1", "xmpp://0x7f.1:1", "xmpp://2130706433",
+    "xmpp://h h:1", "xmpp://h?x", "xmpp://h#x", "xmpps://h:1", "XMPP://h:1", "http://h:1",
+    "unix:/run/x", "h:5222", "h", "xmpp://b\u00fccher.example:1", "xmpp://a_b:1"])
+def test_what_is_no_server_is_refused(check, server):
+    verdict = check(f'BoshDomain example.org "{server}"\n')
+    assert not verdict.ok
+    assert "BoshDomain takes xmpp://HOST:PORT as its second argument" in verdict.err
+    assert not server.isascii() or f"not '{server}'" in verdict.err
+
+
+def test_domain_takes_one_or_two_arguments(check):
+    assert "BoshDomain takes 1-2 arguments" in check("BoshDomain\n").err
+    assert "BoshDomain takes 1-2 arguments" in check("BoshDomain a.example xmpp://h b\n").err
+
+
+def test_list_of_a_host_replaces_the_main_list(check):
+    servers = check("BoshDomain a.example\nBoshDomain b.example xmpp://127.0.0.1:1\n"
+                    + host("own.example", "BoshDomain c.example\nBoshDomain d.example")
+                    + host("same.example", "")).servers
+    assert servers["own.example"]["BoshDomain"] == ["c.example", "d.example"]
+    assert servers["same.example"]["BoshDomain"] == ["a.example",
+                                                     "b.example xmpp://127.0.0.1:1"]
+
+
+def test_domain_twice_in_one_list_is_an_error(check):
+    verdict = check("BoshDomain a.example\nBoshDomain A.example. xmpp://127.0.0.1:5222\n")
+    assert not verdict.ok
+    assert "BoshDomain a.example is given twice" in verdict.err
+    assert check("BoshDomain a.example\n" + host("x.example", "BoshDomain a.example")).ok
+
+
+# ---- locations ---------------------------------------------------------------
+
+def test_location_with_our_handler_is_found(check):
+    servers = check(
+        "BoshDomain a.example\n"
+        + host("a.example", LOCATION)
+        + host("b.example", '<Location "/http-bind">\nSetHandler server-info\n</Location>\n'
+                            '<Location "/x">\nSetHandler "BOSH"\n</Location>')
+        + host("c.example", '<LocationMatch "^/(a|b)$">\nSetHandler bosh\n</LocationMatch>')
+        + host("d.example", '<Directory "/srv">\nSetHandler bosh\n</Directory>')).servers
+    assert servers["main server"]["Location"] == []
+    assert servers["a.example"]["Location"] == ["/http-bind"]
+    assert servers["b.example"]["Location"] == ["/x"]
+    assert servers["c.example"]["Location"] == ["^/(a|b)$"]
+    assert servers["d.example"]["Location"] == []
+
+
+def test_location_of_the_main_server_is_inherited(check):
+    servers = check("BoshDomain a.example\n" + LOCATION + host("a.example", "")).servers
+    assert servers["a.example"]["Location"] == ["/http-bind"]
+
+
+# ---- contradictions ----------------------------------------------------------
+
+@pytest.mark.parametrize("text,warning", [
+    ("BoshInactivity 5\nBoshPolling 5\nBoshMaxPause 0\n",
+     "BOSH0001: BoshInactivity 5 is not longer than BoshPolling 5"),
+    ("BoshMaxPause 59\n", "BOSH0002: BoshMaxPause 59 is shorter than BoshInactivity 60"),
+    (LOCATION, "BOSH0003: /http-bind is served by mod_bosh, but no BoshDomain is given"),
+    ("BoshMaxPause 0\n", None),
+    ("BoshDomain a.example\n" + LOCATION, None),
+    (LOCATION + host("a.example", "BoshDomain a.example"), None),
+])
+def test_contradictions_are_warned_of_once(check, text, warning):
+    verdict = check(text)
+    assert verdict.ok, verdict.err
+    if warning:
+        assert verdict.err.count(warning) == 1
+    else:
+        assert "BOSH0" not in verdict.err
+
+
+def test_host_that_contradicts_itself_is_warned_of(check):
+    verdict = check(host("a.example", "BoshInactivity 4") + host("b.example", ""))
+    assert verdict.err.count("BOSH0001") == 1

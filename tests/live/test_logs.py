@@ -1,0 +1,167 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What the logs say, and what they never say."""
+import base64
+import os
+import re
+import time
+
+import pytest
+
+import bosh
+from bosh import body_bytes, message
+from prosody import ACCOUNTS, DOMAIN
+from waiting import until
+
+STANZA_TEXT = "canary-stanza-8f3a1c"
+
+
+@pytest.fixture
+def talkative(make_httpd):
+    return make_httpd(log_level="notice bosh:trace8 ssl:info http2:info",
+                      extra="BoshInactivity 2\nBoshMaxPause 5")
+
+
+def end_lines(server, since=0):
+    """The lines about the end of a session."""
+    text = server.log_text()[since:]
+    return [line for line in text.splitlines()
+            if re.search(r"\[bosh:(info|notice)\]", line) and re.search(r"\bended\b", line)]
+
+
+def test_no_secret_and_no_stanza_text_in_any_log(talkative, fake, new_session):
+    endpoint = bosh.Endpoint(talkative.port)
+    password = ACCOUNTS["romeo"]
+    secrets = [password, base64.b64encode(("\0romeo\0" + password).encode()).decode(),
+               STANZA_TEXT]
+    sids = []
+    for where in (endpoint, bosh.Endpoint(talkative.tls_port, tls=True)):
+        session = new_session(where).login(DOMAIN, "romeo", password)
+        sids.append(session.sid)
+        session.send_message(session.jid, STANZA_TEXT)
+        session.wait_message(STANZA_TEXT)
+        # Wrong in many ways, each of which may be logged.
+        for data in (b"<body sid='%s' x" % session.sid.encode(),
+                     body_bytes(STANZA_TEXT, sid=session.sid, rid=session.rid + 1),
+                     body_bytes("<a:b>%s</a:b>" % STANZA_TEXT, sid=session.sid,
+                                rid=session.rid + 1),
+                     body_bytes(message("x", STANZA_TEXT), sid=session.sid, rid="x")):
+            assert where.wire().ask(data).type == "terminate"
+        bosh.Endpoint(talkative.port, path="/other-bind").wire().ask(
+            session.bytes(rid=session.rid + 1))
+        session.terminate(message(session.jid, STANZA_TEXT))
+    # Ends that have a reason worth logging.
+    session = new_session(endpoint).open("echo.fake")
+    sids.append(session.sid)
+    fake.connection().send("<message><body>%s</body></oops>" % STANZA_TEXT)
+    until(lambda: fake.connection().gone, 5)
+    session = new_session(endpoint).open("echo.fake")
+    sids.append(session.sid)
+    session.endpoint.wire().ask(session.bytes(message("x", STANZA_TEXT), rid=session.rid + 99))
+    until(lambda: len(end_lines(talkative)) >= 4, 5, "the sessions' ends in the log")
+    logs = talkative.all_text()
+    for secret in secrets:
+        assert secret not in logs, "a log holds %r" % secret
+    for sid in sids:
+        for i in range(len(sid) - 11):
+            assert sid[i:i + 12] not in logs, "a log holds a good part of a sid"
+    assert "bosh" in logs
+
+
+def by_terminate(session, connection):
+    session.terminate()
+
+
+def by_inactivity(session, connection):
+    connection.wait_ended(6)
+
+
+def by_window(session, connection):
+    session.endpoint.wire().ask(session.bytes(rid=session.rid + 50))
+
+
+def by_server_close(session, connection):
+    connection.close()
+
+
+def by_stream_error(session, connection):
+    connection.send("<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                    "</stream:error></stream:stream>")
+
+
+def by_bad_stream(session, connection):
+    connection.send("<a:b/>")
+
+
+def by_pause(session, connection):
+    session.ask(pause=500)
+
+
+ENDS = {f.__name__[3:]: f for f in (by_terminate, by_inactivity, by_window, by_server_close,
+                                    by_stream_error, by_bad_stream, by_pause)}
+
+
+def test_every_end_of_a_session_is_one_line_with_the_reason(make_httpd, fake, new_session):
+    server = make_httpd(log_level="notice bosh:info", extra="BoshInactivity 2\nBoshMaxPause 5")
+    endpoint = bosh.Endpoint(server.port)
+    reasons = {}
+    for name, end in ENDS.items():
+        fake.mark()
+        since = len(server.log_text())
+        session = new_session(endpoint).open("echo.fake")
+        connection = fake.connection()
+        end(session, connection)
+        until(lambda: end_lines(server, since), 5, "a line about the end by " + name)
+        connection.wait_ended(6)
+        time.sleep(0.2)
+        lines = end_lines(server, since)
+        assert len(lines) == 1, lines
+        assert re.search(r"(AH|BOSH)\d+", lines[0]), "without an identifier: " + lines[0]
+        reasons[name] = re.sub(r"^.*\bended\b", "", lines[0])
+    words = {"terminate": "client", "inactivity": "inactiv|no request", "stream_error":
+             "stream error", "window": r"\brid\b|request id", "pause": "pause"}
+    for name, word in words.items():
+        assert re.search(word, reasons[name].lower()), reasons
+    assert len(set(reasons.values())) >= 6, "different ends, the same reason: %r" % reasons
+
+
+def test_connect_failure_says_why(make_httpd, new_session):
+    server = make_httpd(log_level="notice bosh:info")
+    session = new_session(bosh.Endpoint(server.port))
+    session.create("refused.fake")
+    until(lambda: re.search(r"refused.fake.*|Connection refused", server.log_text())
+          and "Connection refused" in server.log_text(), 5, "the cause in the log")
+
+
+def test_log_lines_cannot_be_forged(make_httpd, new_session):
+    server = make_httpd(log_level="notice bosh:trace8")
+    wire = bosh.Endpoint(server.port).wire()
+    for attrs in ({"to": "a\nforged-line"}, {"to": "a\x7fforged-line"},
+                  {"to": "%s%n%p"}, {"to": "echo.fake", "route": "a\nforged-line"},
+                  {"to": "echo.fake", "from_": "a\nforged-line"}):
+        wire.ask(body_bytes(rid=100, ver="1.11", wait=1, hold=1, **attrs))
+    wire.ask(body_bytes(rid=100, sid="a\nforged-line"))
+    for line in server.log_text().splitlines():
+        assert not line.startswith("forged-line")
+
+
+def test_flood_of_bad_requests_does_not_flood_the_log_at_the_usual_level(make_httpd):
+    server = make_httpd(log_level="notice bosh:warn")
+    wire = bosh.Endpoint(server.port).wire()
+    before = server.log_size()
+    for n in range(200):
+        wire.ask(b"<nonsense")
+        wire.ask(body_bytes(rid=n + 1, sid="nobody"))
+    assert server.log_size() - before < 4096
+
+
+def test_no_message_above_warning_in_ordinary_life(site, fake, new_session):
+    since = site.httpd.log_size()
+    session = new_session(site.main).login("echo.fake", "u", "p")
+    session.send_message("echo.fake", "x")
+    session.wait_message("x")
+    session.terminate()
+    fake.connection().wait_ended()
+    with open(os.path.join(site.httpd.root, "logs", "error.log"), errors="replace") as f:
+        f.seek(since)
+        bad = [line for line in f if re.search(r"\[bosh:(warn|error|crit|alert|emerg)\]", line)]
+    assert not bad, bad

@@ -1,0 +1,32 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Waiting for a condition with a deadline, instead of sleeping."""
+import os
+import time
+
+# Sanitizers make everything slower; every deadline is multiplied by this.
+PATIENCE = 4.0 if os.environ.get("BOSH_ASAN") == "1" else 1.0
+
+
+class TooLate(AssertionError):
+    """The condition did not come true before its deadline."""
+
+
+def until(condition, seconds=10.0, what="the condition", every=0.02):
+    """Calls condition() until it returns something true, and returns that."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TooLate("waited %.1f s in vain for %s" % (seconds * PATIENCE, what))
+        time.sleep(every)
+
+
+def stays_false(condition, seconds, what="the condition", every=0.02):
+    """The opposite: fails as soon as condition() is true. For promises that
+    something does not happen; keep `seconds` short."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert not condition(), "%s came true" % what
+        time.sleep(every)
