@@ -179,7 +179,8 @@ void room_idle(guest_t *g, bosh_msec_t until)
 {
     poll_begin(g);
     room_lock();
-    hand_over(g, GUEST_IDLE, until);
+    /* room_empty() hurried those who were idle then. */
+    hand_over(g, GUEST_IDLE, room.emptying ? bosh_now() : until);
 }
 
 void room_linger(guest_t *g, bool wait_for_client)

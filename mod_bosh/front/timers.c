@@ -85,8 +85,12 @@ void timer_hurry(bool (*chosen)(const guest_t *g), bosh_msec_t now)
     for (size_t at = 1; at <= count; at++) {
         guest_t *g = heap[at];
 
-        if (g->due > now && chosen(g)) {
-            g->due = g->until = now;
+        if (!chosen(g)) {
+            continue;
+        }
+        g->until = now; /* also if it is due already: that may be for less, a trim */
+        if (g->due > now) {
+            g->due = now;
             rise(at, g);
         }
     }

@@ -83,6 +83,22 @@ def test_idle_kept_alive_connection_does_not_keep_the_old_child(make_httpd, fake
     until(lambda: not any(map(procfs.is_alive, old)), 10, "the old child to end")
 
 
+def test_old_child_ends_however_long_its_connections_have_been_idle(make_httpd, fake, new_session):
+    """Also those that the waiting room was about to look at for another reason: it does
+    so one second after a connection fell idle."""
+    server = make_httpd(keep_alive_timeout=60, server_limit=4)
+    endpoint = bosh.Endpoint(server.port)
+    for round in range(3):
+        old = server.children()
+        began = time.monotonic()
+        for n in range(120):
+            session = new_session(endpoint).open("echo.fake")
+            assert session.ask("", type="terminate").type == "terminate"
+            time.sleep(max(began + 0.01 * n - time.monotonic(), 0))
+        server.graceful()
+        until(lambda: not any(map(procfs.is_alive, old)), 10, "the old child to end")
+
+
 def test_stanza_that_comes_during_the_restart_is_delivered(make_httpd, fake, new_session):
     server = make_httpd()
     session = new_session(bosh.Endpoint(server.port), stubborn=True).open("echo.fake")
