@@ -52,6 +52,21 @@
 /* After this a write that was never reported finished holds up nobody. */
 #define BOSH_WRITE_STUCK_MS 10000
 
+/* Streams in one session (section 16), the first one included. */
+#define BOSH_MAX_STREAMS 4
+#define BOSH_NO_STREAM   UINT8_MAX       /* none is named */
+#define BOSH_BAD_STREAM  (UINT8_MAX - 1) /* a name that none of the session's has */
+
+/* More copies of one request than any honest client sends (section 14.3). */
+#define BOSH_MAX_REPEATS   32
+/* Empty requests in a row that came too soon after one that was still held: the first
+ * ones are what clients send that lost sight of it (section 11). */
+#define BOSH_MAX_HASTY     5
+/* Requests, and an answer's time of day, are this far off on their way (section 12). */
+#define BOSH_POLL_SLACK_MS 50
+/* Answers kept until they are acknowledged, beyond the newest `requests` ones. */
+#define BOSH_KEPT_BYTES    (256 * 1024)
+
 /* ---- conditions (XEP-0124 section 17) ----------------------------------- */
 
 typedef enum bosh_condition_t {
@@ -81,6 +96,10 @@ typedef enum bosh_reason_t {
     BOSH_REASON_CLIENT, /* the client terminated it */
     BOSH_REASON_INACTIVITY,
     BOSH_REASON_RID,        /* beyond the window, or too old to repeat */
+    BOSH_REASON_KEY,        /* key sequence broken */
+    BOSH_REASON_REPEATS,    /* too many copies of one request */
+    BOSH_REASON_POLLING,    /* empty requests more often than `polling` */
+    BOSH_REASON_STREAM,     /* names a stream that is not there */
     BOSH_REASON_OVERACTIVE, /* more simultaneous requests than `requests` */
     BOSH_REASON_PAUSE,      /* asked for more than maxpause */
     BOSH_REASON_CONNECT_FAILED,
@@ -103,6 +122,7 @@ const char *bosh_reason_text(bosh_reason_t r);
 /* What the administrator allows; seconds. */
 typedef struct bosh_policy_t {
     uint32_t wait, hold, inactivity, polling, maxpause, connect_timeout;
+    uint32_t streams; /* in one session; 1: only the first */
 } bosh_policy_t;
 
 /* What the client asked for, as written in its attributes; absent: p == NULL. */
@@ -116,6 +136,9 @@ typedef struct bosh_terms_t {
     uint32_t wait, hold, requests, inactivity, polling, maxpause, connect_timeout;
     uint16_t ver_major, ver_minor; /* 0.0: the client sent none (section 17.1) */
     bool acks;                     /* ack='1' at creation (section 9) */
+    bool is_polling;               /* nothing is ever held (section 12) */
+    bool has_content;              /* a Content-Type of its own: see the greeting */
+    uint8_t streams;               /* how many it may have; more than 1 is announced */
 } bosh_terms_t;
 
 /* False: an attribute is malformed (bad-request). */
@@ -137,7 +160,8 @@ typedef enum bosh_answer_kind_t {
     BOSH_ANSWER_CREATED,   /* session creation response, with what the server said */
     BOSH_ANSWER_DATA,      /* payloads, or empty */
     BOSH_ANSWER_TERMINATE, /* terminal, with condition unless it is NONE */
-    BOSH_ANSWER_ERROR      /* recoverable binding condition (section 17.3) */
+    BOSH_ANSWER_ERROR,     /* recoverable binding condition (section 17.3) */
+    BOSH_ANSWER_STREAM     /* the name of a stream that was added (section 16.3) */
 } bosh_answer_kind_t;
 
 /* What an answer says, without its payloads: the rest of its text follows from
@@ -145,7 +169,21 @@ typedef enum bosh_answer_kind_t {
 typedef struct bosh_answer_t {
     uint8_t kind;
     uint8_t condition;
+    uint8_t stream;  /* to be named; BOSH_NO_STREAM: none. With TERMINATE: only this
+                        stream ends, not the session */
+    uint32_t time;   /* milliseconds, with report */
+    uint64_t ack;    /* 0: no such attribute */
+    uint64_t report; /* 0: no such attribute */
 } bosh_answer_t;
+
+/* Key sequencing (section 15): what a request's key and newkey say, in bytes. */
+#define BOSH_KEY_BYTES 20
+typedef struct bosh_keys_t {
+    bool has_key, has_newkey;
+    uint8_t key[BOSH_KEY_BYTES];    /* decoded from hexadecimal */
+    uint8_t hash[BOSH_KEY_BYTES];   /* SHA-1 of the key as it was written */
+    uint8_t newkey[BOSH_KEY_BYTES]; /* decoded */
+} bosh_keys_t;
 
 typedef enum bosh_slot_state_t {
     BOSH_SLOT_FREE,
@@ -164,8 +202,35 @@ typedef struct bosh_slot_t {
     uint8_t asks;    /* BOSH_ASKS_… */
     uint8_t writing; /* ANSWERED, and the holder has not said that it is written */
     uint8_t told;    /* an EARLY request's client was answered before its turn */
-    uint32_t pause;  /* seconds, with BOSH_ASKS_PAUSE */
+    uint8_t stream;  /* the payload's; BOSH_NO_STREAM: all. Once an ADD had its turn: its own */
+    uint8_t refused; /* ADD: the condition for which the front refused it */
+    uint8_t has_key, has_next;
+    uint8_t repeats;                  /* copies after the first */
+    uint8_t had_down;                 /* ANSWERED: with payloads */
+    uint32_t pause;                   /* seconds, with BOSH_ASKS_PAUSE */
+    uint32_t bytes;                   /* of the kept answer's payload; kept true by the store */
+    uint64_t ack;                     /* the client's; 0: none */
+    bosh_msec_t answered;             /* ANSWERED: when it was fixed, then written */
+    uint8_t key_hash[BOSH_KEY_BYTES]; /* SHA-1 of its key */
+    uint8_t next_key[BOSH_KEY_BYTES]; /* what the next one's key must hash to */
 } bosh_slot_t;
+
+/* One of the session's streams. */
+typedef enum bosh_leg_state_t {
+    BOSH_LEG_NONE,
+    BOSH_LEG_OPENING,
+    BOSH_LEG_OPEN,
+    BOSH_LEG_CLOSING, /* asked to close: by the client, or by the session's end */
+    BOSH_LEG_GONE     /* for good: its number is not used again */
+} bosh_leg_state_t;
+
+typedef struct bosh_leg_t {
+    bosh_msec_t since; /* OPENING: when it began */
+    uint8_t state;
+    uint8_t has_down;  /* payloads wait for the client; kept true by the store */
+    uint8_t condition; /* of its end */
+    uint8_t end_due;   /* its end, and not the session's, is yet to be told */
+} bosh_leg_t;
 
 typedef enum bosh_state_t { BOSH_OPENING, BOSH_OPEN, BOSH_CLOSING, BOSH_ENDED } bosh_state_t;
 
@@ -182,7 +247,13 @@ typedef struct bosh_session_t {
     uint8_t condition; /* of the end */
     uint8_t reason;
     uint8_t end_told; /* some client got the terminate answer */
-    uint8_t has_down; /* payloads wait for the client; kept true by the store */
+    uint8_t hasty;    /* see BOSH_MAX_HASTY */
+    uint8_t has_key;  /* the next request's key must hash to next_key */
+    uint8_t legs;     /* streams that were ever begun */
+    uint8_t other;    /* held requests end for another one's breach */
+    uint64_t report;  /* the client seems to miss this rid's answer; 0: none */
+    uint8_t next_key[BOSH_KEY_BYTES];
+    bosh_leg_t leg[BOSH_MAX_STREAMS];
     bosh_slot_t slots[BOSH_SLOTS];
 } bosh_session_t;
 
@@ -205,7 +276,9 @@ enum {
     BOSH_ASKS_RESTART = 2,
     BOSH_ASKS_PAUSE = 4,
     BOSH_ASKS_PAYLOAD = 8, /* carries at least one payload */
-    BOSH_ASKS_URGENT = 16  /* more bytes wait behind it: answer at once */
+    BOSH_ASKS_URGENT = 16, /* more bytes wait behind it: answer at once */
+    BOSH_ASKS_ADD = 32,    /* one stream more (section 16.3); no payload */
+    BOSH_ASKS_DEAF = 64    /* that its client hung up may be noticed late */
 };
 
 typedef struct bosh_event_t {
@@ -213,38 +286,47 @@ typedef struct bosh_event_t {
     uint64_t rid;
     bosh_holder_t holder;
     uint8_t asks;
+    uint8_t stream; /* REQUEST: which the payload is for, BOSH_NO_STREAM: all. OPENED, DATA,
+                       UP_ENDED: which it happened to */
     uint32_t pause;
-    bosh_condition_t condition;
+    uint64_t ack;               /* REQUEST: the client's; 0: none */
+    const bosh_keys_t *keys;    /* REQUEST; NULL: none */
+    bosh_condition_t condition; /* of an end; REQUEST with ADD: why it was refused */
     bosh_reason_t reason;
 } bosh_event_t;
 
 /* ---- actions ------------------------------------------------------------ */
 
 typedef enum bosh_action_kind_t {
-    BOSH_DO_STORE,   /* keep this request's payload in slot */
-    BOSH_DO_FORWARD, /* slot's payload goes to the end of the up queue */
-    BOSH_DO_RESTART, /* a new stream header follows what is in the up queue */
-    BOSH_DO_ANSWER,  /* slot's answer is fixed; with_down: the whole down queue
+    BOSH_DO_STORE,   /* keep this request's payload (ADD: what describes the stream;
+                         RESTART: its `from`) in slot */
+    BOSH_DO_FORWARD, /* slot's payload goes to the end of stream's up queue; without a
+                         stream: of every open stream's */
+    BOSH_DO_RESTART, /* a new stream header follows what is in stream's up queue, with
+                         slot's `from` if there is one */
+    BOSH_DO_OPEN,    /* stream begins, as slot describes it */
+    BOSH_DO_ANSWER,  /* slot's answer is fixed; with_down: stream's whole down queue
                          becomes its payload. The event's holder writes it. */
     BOSH_DO_REPEAT,  /* give slot's kept answer to the event's holder */
     BOSH_DO_REPLY,   /* give `answer`, kept nowhere, to the event's holder */
     BOSH_DO_HOLD,    /* the event's holder waits, and comes back at `due` */
     BOSH_DO_WAKE,    /* tell `holder` to come back at `due` */
     BOSH_DO_DROP,    /* slot's kept answer is not needed any more */
-    BOSH_DO_CLOSE,   /* flush the up queue, then close the server's stream */
+    BOSH_DO_CLOSE,   /* flush stream's up queue, then close it */
     BOSH_DO_FREE     /* the session may be forgotten */
 } bosh_action_kind_t;
 
 typedef struct bosh_action_t {
     bosh_action_kind_t kind;
     uint8_t slot;
+    uint8_t stream;
     bool with_down;
     bosh_answer_t answer;
     bosh_holder_t holder;
     bosh_msec_t due;
 } bosh_action_t;
 
-#define BOSH_MAX_ACTIONS 64
+#define BOSH_MAX_ACTIONS 96
 
 typedef struct bosh_actions_t {
     unsigned n;

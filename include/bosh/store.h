@@ -30,16 +30,24 @@
 
 typedef struct bosh_store_t bosh_store_t;
 
-/* One session, for as long as it is the same one. */
+/* One stream of one session, for as long as it is the same one. Where the session is
+ * meant, the stream does not matter. */
 typedef struct bosh_ref_t {
     uint32_t index;
     uint32_t generation;
+    uint32_t stream; /* < BOSH_MAX_STREAMS */
 } bosh_ref_t;
 
 static inline bool bosh_ref_same(bosh_ref_t a, bosh_ref_t b)
 {
-    return a.index == b.index && a.generation == b.generation;
+    return a.index == b.index && a.generation == b.generation && a.stream == b.stream;
 }
+
+/* A stream's name: 96 random bits, base64url. */
+#define BOSH_STREAM_CHARS 16
+
+/* An HTTP Content-Type that a client chose. */
+#define BOSH_CONTENT_SIZE 96
 
 /* 192 random bits: 64 find the session, 128 are compared in constant time. */
 #define BOSH_SID_BYTES 24
@@ -106,8 +114,9 @@ typedef struct bosh_upstream_t {
 typedef struct bosh_birth_t {
     bosh_terms_t terms;
     bosh_upstream_t upstream;
-    uint64_t realm; /* which virtual host and location the sid belongs to */
-    bool secure;    /* came over TLS */
+    uint64_t realm;                  /* which virtual host and location the sid belongs to */
+    bool secure;                     /* came over TLS */
+    char content[BOSH_CONTENT_SIZE]; /* "" unless terms.has_content */
 } bosh_birth_t;
 
 /* One parsed request, as the core wants it. */
@@ -117,6 +126,12 @@ typedef struct bosh_request_t {
     uint32_t pause;
     bosh_holder_t holder;
     bosh_str_t payload;
+    bosh_str_t stream;          /* its name; absent: none is named */
+    bosh_str_t from;            /* with BOSH_ASKS_RESTART; may be absent */
+    const bosh_upstream_t *add; /* with BOSH_ASKS_ADD, unless it is refused */
+    bosh_condition_t refused;   /* with BOSH_ASKS_ADD: why, or BOSH_COND_NONE */
+    uint64_t ack;               /* the client's; 0: none */
+    const bosh_keys_t *keys;    /* NULL: none */
 } bosh_request_t;
 
 typedef enum bosh_got_t {
@@ -136,10 +151,13 @@ typedef struct bosh_outcome_t {
     bosh_msec_t due;
     bosh_answer_t answer;
     bosh_terms_t terms;
-    bool is_kept;         /* fixed by this call: report it written */
-    size_t payload_len;   /* if it exceeds the buffer's size, nothing was copied:
+    char stream[BOSH_STREAM_CHARS + 1]; /* the name to be written; "": none. For an
+                                           answer of BOSH_ANSWER_STREAM or CREATED, ref
+                                           is this stream's */
+    bool is_kept;                       /* fixed by this call: report it written */
+    size_t payload_len;                 /* if it exceeds the buffer's size, nothing was copied:
                              make room and call bosh_store_payload() */
-    bosh_knocks_t knocks; /* to be sent now */
+    bosh_knocks_t knocks;               /* to be sent now */
 } bosh_outcome_t;
 
 /* Creates a session, in the place of one that has ended if there is no other;
@@ -169,7 +187,8 @@ void bosh_store_written(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_
 /* What a session creation response says beyond the terms. */
 typedef struct bosh_greeting_t {
     char from[256];
-    char authid[128]; /* "" if the server has not opened its stream */
+    char authid[128];                /* "" if the server has not opened its stream */
+    char content[BOSH_CONTENT_SIZE]; /* the session's; see bosh_terms_t */
 } bosh_greeting_t;
 
 bool bosh_store_greeting(bosh_store_t *store, bosh_ref_t ref, bosh_greeting_t *greeting);
@@ -181,7 +200,7 @@ bool bosh_store_greeting(bosh_store_t *store, bosh_ref_t ref, bosh_greeting_t *g
 void bosh_store_connector_join(bosh_store_t *store, uint32_t connector, int64_t pid,
                                bosh_msec_t now, bosh_knocks_t *knocks);
 
-/* Sessions that want something from this connector, each once. Call until it
+/* Streams that want something from this connector, each once. Call until it
  * returns less than max. */
 unsigned bosh_store_connector_mail(bosh_store_t *store, uint32_t connector, bosh_ref_t *refs,
                                    unsigned max);
@@ -192,13 +211,14 @@ typedef struct bosh_task_t {
     bosh_upstream_t upstream;
 } bosh_task_t;
 
-/* Once per session; false if it is gone. */
+/* Once per stream; false if it is gone. */
 bool bosh_store_connector_task(bosh_store_t *store, bosh_ref_t ref, bosh_task_t *task);
 
 typedef struct bosh_up_t {
     size_t len;                /* bytes put into the buffer */
     bool more;                 /* the up queue holds more */
     bool restart;              /* a new stream header follows these bytes */
+    bool has_from;             /* with restart: see bosh_store_restart_from() */
     bool close;                /* the stream is to be closed after the last byte */
     bool ended;                /* the session is over or unknown: drop the stream */
     bool has_room;             /* the down queue takes bytes again */
@@ -209,6 +229,16 @@ typedef struct bosh_up_t {
 /* Takes bytes out of the up queue for good. */
 void bosh_store_take_up(bosh_store_t *store, bosh_ref_t ref, char *buf, size_t size,
                         bosh_msec_t now, bosh_up_t *up, bosh_knocks_t *knocks);
+
+/* The `from` of the restart that take_up() just told of. from[1024]. */
+void bosh_store_restart_from(bosh_store_t *store, bosh_ref_t ref, char *from);
+
+/*
+ * Takes stanzas for the client out of an ended session, or stream, for good: those that
+ * never left, and those of kept answers that the client cannot be assumed to have. In
+ * order; may cut one in two, the next call goes on. 0: there are none (left).
+ */
+size_t bosh_store_take_back(bosh_store_t *store, bosh_ref_t ref, char *buf, size_t size);
 
 typedef enum bosh_put_t {
     BOSH_PUT_OK,

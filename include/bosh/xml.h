@@ -138,6 +138,13 @@ bool bosh_xml_add_attr_uint(bosh_buf_t *out, const char *name, uint64_t value);
  * are left out. Includes the XML declaration. */
 bool bosh_xml_add_stream_header(bosh_buf_t *out, bosh_str_t to, bosh_str_t from, bosh_str_t lang);
 
+/*
+ * Bounces what a client will never get (XEP-0206, "recipient-unavailable"): stanza is one
+ * child of a stream, as bosh_stream_events_t gives it. Nothing is added for what is to be
+ * dropped in silence; false: it could not be parsed, or memory ran out.
+ */
+bool bosh_xml_add_bounce(bosh_buf_t *out, bosh_str_t stanza);
+
 /* ---- XMPP streams in --------------------------------------------------- */
 
 /*

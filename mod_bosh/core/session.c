@@ -20,7 +20,9 @@ bosh_action_t *act(step_t *st, bosh_action_kind_t kind)
     /* One event touches each slot a bounded number of times: there is room. */
     unsigned i = st->out->n < BOSH_MAX_ACTIONS ? st->out->n++ : BOSH_MAX_ACTIONS - 1;
 
-    st->out->a[i] = (bosh_action_t){ .kind = kind, .holder = BOSH_NOBODY };
+    st->out->a[i] = (bosh_action_t){ .kind = kind,
+                                     .holder = BOSH_NOBODY,
+                                     .answer = { .stream = BOSH_NO_STREAM } };
     return &st->out->a[i];
 }
 
@@ -28,7 +30,9 @@ void reply(step_t *st, bosh_answer_kind_t kind, bosh_condition_t condition)
 {
     bosh_action_t *a = act(st, BOSH_DO_REPLY);
 
-    a->answer = (bosh_answer_t){ .kind = (uint8_t)kind, .condition = (uint8_t)condition };
+    a->answer = (bosh_answer_t){ .kind = (uint8_t)kind,
+                                 .condition = (uint8_t)condition,
+                                 .stream = BOSH_NO_STREAM };
     a->holder = st->ev->holder;
     st->served = true;
 }
@@ -310,7 +314,7 @@ static bool is_slot_damaged(const bosh_session_t *s, unsigned i)
 {
     const bosh_slot_t *slot = &s->slots[i];
 
-    if (slot->answer.kind > BOSH_ANSWER_ERROR || slot->answer.condition >= BOSH_COND_COUNT
+    if (slot->answer.kind > BOSH_ANSWER_STREAM || slot->answer.condition >= BOSH_COND_COUNT
         || (slot->state != BOSH_SLOT_FREE && slot->rid % BOSH_SLOTS != i)) {
         return true;
     }

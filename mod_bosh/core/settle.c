@@ -92,7 +92,7 @@ static bosh_msec_t due_at(bosh_session_t *s, const bosh_slot_t *head)
          * wait of 0 cannot mean this one. The connect timeout is the tick's. */
         return s->state == BOSH_OPEN ? 0 : s->terms.wait ? by_wait : NEVER;
     }
-    if (s->has_down || s->terms.wait == 0 || s->terms.hold == 0 || is_releasing(s)) {
+    if (s->leg[0].has_down || s->terms.wait == 0 || s->terms.hold == 0 || is_releasing(s)) {
         return 0;
     }
     by_hold = due_by_hold(s);
@@ -133,11 +133,12 @@ static void compose(bosh_session_t *s, const bosh_slot_t *slot, bosh_action_t *a
         s->end_told = 1;
         a->answer.kind = BOSH_ANSWER_TERMINATE;
         a->answer.condition = s->condition;
-        a->with_down = s->has_down;
+        a->with_down = s->leg[0].has_down;
         return;
     }
     a->answer.kind = !ending && is_creation(s, slot) ? BOSH_ANSWER_CREATED : BOSH_ANSWER_DATA;
-    a->with_down = !ending && is_attended(slot) && s->has_down && !(slot->asks & BOSH_ASKS_PAUSE);
+    a->with_down =
+        !ending && is_attended(slot) && s->leg[0].has_down && !(slot->asks & BOSH_ASKS_PAUSE);
 }
 
 /* At most one answer is being written: this one is late enough to be called stuck. */
@@ -157,7 +158,7 @@ static void fix_answer(step_t *st, bosh_slot_t *slot)
     a->holder = slot->holder;
     compose(s, slot, a);
     if (a->with_down) {
-        s->has_down = 0;
+        s->leg[0].has_down = 0;
     }
     slot->answer = a->answer;
     slot->state = BOSH_SLOT_ANSWERED;

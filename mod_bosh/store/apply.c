@@ -51,6 +51,7 @@ static void carry_out(bosh_store_t *st, record_t *r, const bosh_action_t *a, bos
     case BOSH_DO_HOLD: applied->own = a; break;
     case BOSH_DO_WAKE: mail_child_locked(st, a->holder, a->due, knocks); break;
     case BOSH_DO_DROP: chain_free_locked(st, &r->slot[a->slot]); break;
+    case BOSH_DO_OPEN: break;
     case BOSH_DO_FREE: applied->freed = true; break;
     }
 }

@@ -41,7 +41,7 @@ const char *record_fault(const bosh_store_t *st, const record_t *r)
     if (bosh_session_is_damaged(&r->core)) {
         return "a session contradicts itself";
     }
-    if (r->core.has_down != (r->down.len > 0)) {
+    if (r->core.leg[0].has_down != (r->down.len > 0)) {
         return "has_down and the down queue disagree";
     }
     if (r->up_total - r->up_taken != r->up.len && !r->up_gone && r->core.state != BOSH_ENDED) {

@@ -99,7 +99,7 @@ record_t *record_get_locked(bosh_store_t *st, bosh_ref_t ref)
 
 bosh_ref_t record_ref(const bosh_store_t *st, const record_t *r)
 {
-    return (bosh_ref_t){ (uint32_t)(r - st->sessions), r->generation };
+    return (bosh_ref_t){ (uint32_t)(r - st->sessions), r->generation, 0 };
 }
 
 chain_t *record_chain(record_t *r, unsigned i)

@@ -27,7 +27,7 @@
 
 #define STORE_MAGIC  UINT32_C(0x626f7368)
 #define RECORD_MAGIC UINT32_C(0x73657373)
-#define STORE_LAYOUT 1u
+#define STORE_LAYOUT 2u
 #define NIL          UINT32_MAX
 
 #define BLOCK_SIZE     512

@@ -103,7 +103,7 @@ bosh_put_t bosh_store_put_down(bosh_store_t *st, bosh_ref_t ref, bosh_str_t xml,
         }
         else {
             chain_append_locked(st, &r->down, ref.index, xml.p, xml.len);
-            r->core.has_down = r->down.len > 0;
+            r->core.leg[0].has_down = r->down.len > 0;
             apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
             put = BOSH_PUT_OK;
         }
@@ -165,7 +165,7 @@ void bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t cond
         chain_free_locked(st, &r->task);
         if (r->core.state != BOSH_ENDED && last.len > 0 && has_room(st, r, last.len)) {
             chain_append_locked(st, &r->down, ref.index, last.p, last.len);
-            r->core.has_down = 1;
+            r->core.leg[0].has_down = 1;
         }
         apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
     }

@@ -100,13 +100,13 @@ static void happens(drive_t *d, bosh_event_kind_t kind)
 
 void opened(drive_t *d)
 {
-    d->s.has_down = 1;
+    d->s.leg[0].has_down = 1;
     happens(d, BOSH_EV_OPENED);
 }
 
 void data(drive_t *d)
 {
-    d->s.has_down = 1;
+    d->s.leg[0].has_down = 1;
     happens(d, BOSH_EV_DATA);
 }
 

@@ -22,7 +22,7 @@ static void holds_the_creation_answer_for_the_features(void **state)
     assert_int_equal(a->kind, BOSH_DO_ANSWER);
     assert_int_equal(a->answer.kind, BOSH_ANSWER_CREATED);
     assert_true(a->with_down);
-    assert_int_equal(d.s.has_down, 0);
+    assert_int_equal(d.s.leg[0].has_down, 0);
 }
 
 static void answers_without_features_when_wait_is_over(void **state)

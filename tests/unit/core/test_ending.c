@@ -64,7 +64,7 @@ static void end_skips_those_who_left(void **state)
     data(&d);
     assert_terminates(request(&d, R + 1, BOSH_ASKS_TERMINATE), BOSH_COND_NONE);
     assert_true(find(&d, BOSH_DO_ANSWER)->slot == R % BOSH_SLOTS); /* skipped, empty */
-    assert_int_equal(d.s.has_down, 0);
+    assert_int_equal(d.s.leg[0].has_down, 0);
 }
 
 static void waiting_stanzas_come_with_the_end(void **state)
@@ -111,7 +111,7 @@ static void waiting_stanzas_come_with_the_end_after_an_aborted_poll(void **state
     stream_ended(&d, BOSH_COND_REMOTE_STREAM_ERROR, BOSH_REASON_STREAM_ERROR);
     d.now += 500;
     assert_terminates(request(&d, R + 1, 0), BOSH_COND_REMOTE_STREAM_ERROR);
-    assert_int_equal(d.s.has_down, 0);
+    assert_int_equal(d.s.leg[0].has_down, 0);
 }
 
 static void next_request_after_the_end_waits_for_the_older_one(void **state)
@@ -158,7 +158,7 @@ static void condition_of_the_first_end_stays(void **state)
 static void kept_answers_are_repeated_after_the_end(void **state)
 {
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     request(&d, R, 0);
     wrote(&d, R, d.holder);
     request(&d, R + 1, BOSH_ASKS_TERMINATE);
@@ -242,7 +242,7 @@ static void terminate_answer_waits_for_the_writer_before(void **state)
     bosh_holder_t first;
 
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     request(&d, R, 0);
     first = d.holder;
     d.now += 1;

@@ -187,7 +187,7 @@ static void a_request_sent_after_the_answer_was_read_is_not_spaced(void **state)
     comes_back(&d, R, d.holder);
     wrote(&d, R, d.holder);
     d.now += 1;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     assert_int_equal(request(&d, R + 1, 0)->kind, BOSH_DO_ANSWER);
 }
 
@@ -202,7 +202,7 @@ static void a_full_window_is_not_spaced(void **state)
     b = d.holder;
     comes_back(&d, R, a);
     wrote(&d, R, a);
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     /* the client read R's answer, or it could not have sent R + 2 */
     request(&d, R + 2, 0);
     assert_true(woken(&d, b) == d.now);
@@ -270,7 +270,7 @@ static void stuck_writer_blocks_nobody_for_good(void **state)
     wrote(&d, R + 1, newer);
     /* and the one after it is not held up by the stuck one again */
     d.now += 1000;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     assert_int_equal(request(&d, R + 2, 0)->kind, BOSH_DO_ANSWER);
 }
 
@@ -333,7 +333,7 @@ static void a_ticket_used_again_is_not_left_without_a_time(void **state)
     bosh_event_t ev = { .kind = BOSH_EV_REQUEST, .rid = R + 1 };
 
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_ANSWER);
     reused = d.holder;
     ev.holder = reused; /* the same connection goes on before the write was reported */

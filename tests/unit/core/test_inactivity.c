@@ -32,7 +32,7 @@ static void assert_lives_for(bosh_msec_t ms)
 /* R .. are answered and written now. */
 static void exchange(uint64_t rid)
 {
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     assert_int_equal(request(&d, rid, 0)->kind, BOSH_DO_ANSWER);
     wrote(&d, rid, d.holder);
 }
@@ -81,7 +81,7 @@ static void inactivity_counts_from_the_hang_up(void **state)
 static void inactivity_does_not_count_while_an_answer_is_written(void **state)
 {
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     request(&d, R, 0);
     assert_true(bosh_session_is_attended(&d.s));
     d.now += BOSH_WRITE_STUCK_MS - 1;
@@ -94,7 +94,7 @@ static void inactivity_does_not_count_while_an_answer_is_written(void **state)
 static void a_write_never_reported_lets_inactivity_count(void **state)
 {
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     request(&d, R, 0);
     d.now += BOSH_WRITE_STUCK_MS;
     tick(&d);
@@ -105,7 +105,7 @@ static void a_write_never_reported_lets_inactivity_count(void **state)
 static void a_slow_reader_has_its_time_after_the_last_byte(void **state)
 {
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     request(&d, R, 0);
     d.now += BOSH_WRITE_STUCK_MS;
     tick(&d);
@@ -156,12 +156,12 @@ static void pause_is_answered_at_once_without_payload(void **state)
     const bosh_action_t *a;
 
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     a = request_pause(&d, R, 100);
     assert_int_equal(a->kind, BOSH_DO_ANSWER);
     assert_int_equal(a->answer.kind, BOSH_ANSWER_DATA);
     assert_false(a->with_down);
-    assert_int_equal(d.s.has_down, 1);
+    assert_int_equal(d.s.leg[0].has_down, 1);
 }
 
 static void pause_releases_all_that_is_held(void **state)
@@ -213,7 +213,7 @@ static void held_request_still_takes_payload_when_a_pause_comes(void **state)
     request(&d, R, 0);
     held = d.holder;
     request_pause(&d, R + 1, 100);
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     assert_true(comes_back(&d, R, held)->with_down);
 }
 

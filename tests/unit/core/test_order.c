@@ -156,7 +156,7 @@ static void early_request_answered_empty_stays_empty(void **state)
     data(&d);
     assert_int_equal(d.s.next_answer, R + 2);
     assert_int_equal(slot_of(&d, R + 1)->answer.kind, BOSH_ANSWER_DATA);
-    assert_int_equal(d.s.has_down, 1);
+    assert_int_equal(d.s.leg[0].has_down, 1);
     assert_int_equal(request(&d, R + 1, 0)->kind, BOSH_DO_REPEAT);
 }
 

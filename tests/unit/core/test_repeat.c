@@ -21,7 +21,7 @@ static void replays_answer_for_repeated_rid(void **state)
     const bosh_action_t *a;
 
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     assert_true(request(&d, R, BOSH_ASKS_PAYLOAD)->with_down);
     wrote(&d, R, d.holder);
     d.now += 10;
@@ -35,12 +35,12 @@ static void replays_answer_for_repeated_rid(void **state)
 static void replay_takes_no_new_stanzas(void **state)
 {
     (void)state;
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     request(&d, R, 0);
     wrote(&d, R, d.holder);
     data(&d);
     assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_REPEAT);
-    assert_int_equal(d.s.has_down, 1);
+    assert_int_equal(d.s.leg[0].has_down, 1);
 }
 
 static void newest_copy_of_a_held_request_gets_the_answer(void **state)
@@ -119,7 +119,7 @@ static void keeps_stanzas_when_the_holder_hung_up(void **state)
     hangs_up(&d, R, d.holder);
     data(&d);
     assert_int_equal(d.acts.n, 0);
-    assert_int_equal(d.s.has_down, 1);
+    assert_int_equal(d.s.leg[0].has_down, 1);
     d.now += 100;
     assert_true(request(&d, R, 0)->with_down);
 }
@@ -155,9 +155,9 @@ static void stanzas_that_came_before_the_hang_up_was_seen_are_kept(void **state)
     request(&d, R, 0);
     data(&d); /* the holder is woken, and while it comes back its client leaves */
     hangs_up(&d, R, d.holder);
-    assert_int_equal(d.s.has_down, 1);
+    assert_int_equal(d.s.leg[0].has_down, 1);
     assert_int_equal(comes_back(&d, R, d.holder)->answer.kind, BOSH_ANSWER_ERROR);
-    assert_int_equal(d.s.has_down, 1);
+    assert_int_equal(d.s.leg[0].has_down, 1);
 }
 
 static void hang_up_while_writing_frees_the_next(void **state)

@@ -30,7 +30,7 @@ static void assert_ended(const bosh_action_t *a, bosh_condition_t condition, bos
 static void exchange(unsigned n)
 {
     for (uint64_t rid = d.s.next_rid; n > 0; n--, rid++) {
-        d.s.has_down = 1;
+        d.s.leg[0].has_down = 1;
         d.now += 100;
         assert_int_equal(request(&d, rid, 0)->kind, BOSH_DO_ANSWER);
         wrote(&d, rid, d.holder);
@@ -129,7 +129,7 @@ static void a_kept_answer_is_dropped_when_it_left_the_window(void **state)
 {
     (void)state;
     exchange(1); /* FIRST_RID and R are kept */
-    d.s.has_down = 1;
+    d.s.leg[0].has_down = 1;
     d.now += 100;
     request(&d, R + 1, 0);
     assert_int_equal(count(&d, BOSH_DO_DROP), 1);

@@ -312,7 +312,7 @@ static void check_after(world_t *w)
     assert_false(bosh_session_is_damaged(&w->s));
     assert_int_equal(w->s.state >= BOSH_CLOSING, w->is_over);
     assert_int_equal(w->s.condition, w->is_over ? w->condition : BOSH_COND_NONE);
-    assert_int_equal(w->s.has_down, w->put > w->taken);
+    assert_int_equal(w->s.leg[0].has_down, w->put > w->taken);
     assert_true(w->s.next_rid == w->turn && w->s.next_answer == w->next_answer);
     if (!w->had_stuck) { /* whom the core forgets at the next tick */
         assert_int_equal(bosh_session_is_attended(&w->s), is_attended(w));
@@ -509,7 +509,7 @@ void world_data(world_t *w)
 
     w->is_open = true;
     w->put++;
-    w->s.has_down = 1;
+    w->s.leg[0].has_down = 1;
     step(w, ev, NULL);
     check_actions(w, NULL, 0);
     check_after(w);
