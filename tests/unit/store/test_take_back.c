@@ -14,12 +14,13 @@ static box_t box;
 static sess_t s;
 static char big[DOWN_LIMIT + 100], back[2 * DOWN_LIMIT];
 
+/* A session whose client has the features: it went on. */
 static int begin(void **state)
 {
     (void)state;
     box_open(&box, 16 << 20, 10, 2, 1);
     box_streams_session(&box, &s, 3);
-    return 0;
+    return box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT) == BOSH_GOT_ANSWER ? 0 : -1;
 }
 
 static int end(void **state)
@@ -64,9 +65,9 @@ static void put(unsigned n, const char *xml)
 /* The next answer takes what is there, and is never reported written. */
 static bosh_holder_t answer_unwritten(void)
 {
+    box.now += 100;
     assert_int_equal(box_request(&box, &s, s.rid++, BOSH_ASKS_URGENT, BOSH_ABSENT),
                      BOSH_GOT_ANSWER);
-    box.now += 100;
     return box.holder;
 }
 
@@ -225,7 +226,7 @@ static void a_full_queue_in_pieces(void **state)
     assert_int_equal(take_back(0, 100), 0);
     assert_memory_equal(back, words.p, words.len);
     assert_memory_equal(back + words.len, words.p, words.len);
-    assert_int_equal(box_blocks_free(&box), blocks);
+    assert_true(box_blocks_free(&box) >= blocks);
     assert_int_equal(box_put_leg(&box, &s, 0, BOSH_STR("<m/>")), BOSH_PUT_OK);
     assert_back(0, "<m/>");
 }
@@ -282,6 +283,7 @@ static void a_closed_stream_gives_back_its_queue_only(void **state)
     rid = s.rid;
     holder = answer_unwritten();
     box_gone(&box, &s, rid, holder);
+    box.now += 100;
     assert_int_equal(box_send(&box, &s, 1, BOSH_ASKS_TERMINATE, BOSH_ABSENT), BOSH_GOT_ANSWER);
     put(1, "<late/>");
     put(0, "<other/>");
