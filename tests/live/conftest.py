@@ -13,7 +13,7 @@ import httpd
 from fakeserver import FakeServer
 from prosody import ACCOUNTS, DOMAIN, Prosody
 
-FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage")
+FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage", "puppet")
 LIVE = []  # every Httpd that runs now
 
 
