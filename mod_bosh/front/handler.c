@@ -215,12 +215,16 @@ static int post_handler(request_rec *r)
     return rc;
 }
 
-/* The location itself, with or without a slash at its end; nothing below. */
+/* The location itself, with or without a slash at its end; nothing below. Of a pattern,
+ * the administrator said what is. */
 static bool is_ours(const request_rec *r)
 {
     const char *location = bosh_config_location(r);
     size_t n = strlen(location);
 
+    if (bosh_config_is_pattern(r)) {
+        return true;
+    }
     return n > 0 && !strncmp(r->uri, location, n)
            && (r->uri[n] == '\0' || (r->uri[n] == '/' && r->uri[n + 1] == '\0'));
 }

@@ -46,6 +46,17 @@ def test_nothing_is_below(site, fake, path):
     assert fake.since_mark() == []
 
 
+def test_location_may_be_a_pattern(site, fake, new_session):
+    for path, status in (("/a", 200), ("/b", 200), ("/c1", 200), ("/http-bind", 200),
+                         ("/a/", 404), ("/ab", 404), ("/c", 404)):
+        answer = site.match.wire().ask(creation(), path=path)
+        assert answer.status == status, path
+    session = new_session(site.match.but(path="/a")).open("echo.fake")
+    assert session.ask(message("echo.fake", "x")).texts() == ["x"]
+    elsewhere = site.match.wire().ask(session.bytes(message("echo.fake", "y")), path="/c1")
+    assert elsewhere.condition == "item-not-found"
+
+
 def test_methods(site):
     wire = site.main.wire()
     page = wire.ask(None, method="GET")
