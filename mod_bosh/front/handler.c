@@ -284,6 +284,7 @@ int front_handler(request_rec *r)
         return refuse_http(r, HTTP_NOT_FOUND, BOSH_COND_BAD_REQUEST);
     }
     origin_set_headers(r);
+    apr_table_unset(r->headers_in, "Range"); /* httpd would cut pieces out of any answer */
     switch (r->method_number) {
     case M_POST: why = origin_objection(r); return why ? refuse_origin(r, why) : post_handler(r);
     case M_GET: return page_handler(r);

@@ -109,6 +109,16 @@ def test_every_status_line_says_ok(site, session):
         assert (answer.status, answer.reason, answer.version) == (200, "OK", "HTTP/1.1")
 
 
+def test_headers_that_ask_for_something_else_are_ignored(site, session):
+    wire = site.main.wire()
+    headers = [("Range", "bytes=0-1"), ("If-Range", "x"), ("If-None-Match", "*"),
+               ("If-Modified-Since", "Sat, 01 Jan 2000 00:00:00 GMT"), ("If-Match", '"x"'),
+               ("X-HTTP-Method-Override", "GET"), ("Accept", "image/png"), ("TE", "trailers")]
+    answer = wire.ask(session.bytes(message("echo.fake", "x")), headers=headers)
+    assert answer.texts() == ["x"] and answer.header("Content-Range") is None
+    assert wire.ask(None, method="GET", headers=headers).status == 200
+
+
 def test_expect_100_continue(site, session):
     wire = site.main.wire()
     data = session.bytes(message("echo.fake", "x"))
