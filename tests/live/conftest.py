@@ -16,6 +16,18 @@ from prosody import ACCOUNTS, DOMAIN, Prosody
 FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage")
 LIVE = []  # every Httpd that runs now
 
+# What is off unless asked for, all of it on one virtual host.
+FULL = {"BoshAllowOrigin": "https://chat.example", "BoshDomainGone": "gone.fake",
+        "BoshCompress": "on", "BoshStreams": "3", "SetInputFilter": "DEFLATE"}
+MOVED = {"BoshSeeOtherURI": "https://elsewhere.example/http-bind"}
+
+
+def lines_of(directives):
+    return "\n".join("<IfDirective %s>\n%s %s\n</IfDirective>" % (name, name, value)
+                     for name, value in directives.items())
+
+
+
 
 def pytest_configure(config):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -101,7 +113,10 @@ def shared_httpd(prosody, fake_server):
     server = run_server(httpd.Httpd(
         usual_domains(prosody, fake_server),
         vhosts={"other": "", "wide": "BoshHold 2",
-                "short": "BoshInactivity 2\nBoshMaxPause 10\nBoshWait 8\nBoshPolling 1"}))
+                "short": "BoshInactivity 2\nBoshMaxPause 10\nBoshWait 8\nBoshPolling 1",
+                "none": "BoshDomain served.nowhere xmpp://127.0.0.1:1",
+                "nopause": "BoshMaxPause 0", "full": lines_of(FULL),
+                "moved": lines_of(MOVED)}))
     yield server
     end_server(server)
 

@@ -1,0 +1,85 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""XEP-0124, section 17.2: the conditions that an end may have. Those that other tests come
+across are not repeated here."""
+import os
+import signal
+
+import bosh
+from bosh import body_bytes, message
+from strictxml import HTTPBIND
+from waiting import until
+
+
+def creation(endpoint, to, **attrs):
+    return endpoint.wire().ask(body_bytes(rid=1000, to=to, wait=5, hold=1, ver="1.11", **attrs))
+
+
+def test_domain_that_is_gone_is_host_gone(site):
+    answer = creation(site.full, "gone.fake")
+    assert (answer.status, answer.type, answer.condition) == (200, "terminate", "host-gone")
+
+
+def test_domain_that_was_never_here_is_host_unknown(site):
+    assert creation(site.full, "never.fake").condition == "host-unknown"
+
+
+def test_manager_that_moved_names_the_other_uri(site, fake):
+    answer = creation(site.moved, "echo.fake")
+    assert (answer.type, answer.condition) == ("terminate", "see-other-uri")
+    uri = answer.body.find("{%s}uri" % HTTPBIND)
+    assert uri is not None and uri.text == "https://elsewhere.example/http-bind"
+    assert fake.since_mark() == []
+
+
+def test_creation_without_a_domain_is_improper_addressing(site):
+    for to in (None, ""):
+        assert creation(site.main, to).condition == "improper-addressing"
+
+
+def test_stanza_too_large_is_undefined_condition_with_more_inside(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake")
+    connection = fake.connection()
+    session.hold().silent(0.05)
+    connection.send("<message from='a@b.example'><body>" + "x" * 3000000 + "</body></message>")
+    answer = session.collect()
+    assert (answer.type, answer.condition) == ("terminate", "undefined-condition")
+    own = list(answer.body)
+    assert own and not own[-1].tag.startswith(("{%s}" % HTTPBIND, "{jabber:"))
+    connection.wait_ended()
+
+
+def test_lost_connection_is_remote_connection_failed(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake")
+    session.hold().silent(0.05)
+    fake.connection().reset()
+    assert session.collect().condition == "remote-connection-failed"
+
+
+def test_closed_stream_is_remote_stream_error(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake")
+    session.hold().silent(0.05)
+    fake.connection().send("</stream:stream>")
+    assert session.collect().condition == "remote-stream-error"
+
+
+def test_stop_of_the_server_is_system_shutdown(make_httpd, fake, new_session):
+    server = make_httpd(servers=1)
+    session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
+    session.hold().silent(0.1)
+    os.kill(server.parent, signal.SIGWINCH)
+    answer = session.collect()
+    assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
+    fake.connection().wait_ended()
+    until(lambda: not server.is_running() and not server.processes(), 15, "everything to end")
+
+
+def test_end_is_remembered_for_those_who_come_late(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake")
+    connection = fake.connection()
+    connection.send("<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                    "</stream:error></stream:stream>")
+    connection.wait_ended()
+    data = session.bytes(message("echo.fake", "late"))
+    first = session.endpoint.wire().ask(data)
+    assert first.condition == "remote-stream-error"
+    assert session.endpoint.wire().ask(data).raw == first.raw
