@@ -31,6 +31,15 @@ static void fill_defaults(bosh_conf_t *conf, apr_pool_t *p)
     if (!conf->domains) {
         conf->domains = apr_array_make(p, 0, sizeof(bosh_domain_t));
     }
+    if (!conf->gone) {
+        conf->gone = apr_array_make(p, 0, sizeof(const char *));
+    }
+    if (!conf->origins) {
+        conf->origins = apr_array_make(p, 0, sizeof(const char *));
+    }
+    if (!conf->see_other) {
+        conf->see_other = "";
+    }
 }
 
 /* SetHandler takes an expression, which tells where it was written but not its text; that

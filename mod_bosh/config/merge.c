@@ -42,6 +42,15 @@ void *bosh_config_merge(apr_pool_t *p, void *base, void *add)
     if (!host_conf->domains) {
         conf->domains = main_conf->domains;
     }
+    if (!host_conf->gone) {
+        conf->gone = main_conf->gone;
+    }
+    if (!host_conf->origins) {
+        conf->origins = main_conf->origins;
+    }
+    if (!host_conf->see_other) {
+        conf->see_other = main_conf->see_other;
+    }
     return conf;
 }
 

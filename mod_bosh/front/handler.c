@@ -3,12 +3,25 @@
 
 #include "front_int.h"
 
+#include "util_filter.h"
+
 APLOG_USE_MODULE(bosh);
 
 #define READ_SIZE 8192
 #define NO_FILE   "bosh:" /* in the place of a file's path */
 
 /* ---- reading ------------------------------------------------------------ */
+
+/* Asked before reading: where there is nothing to inflate, the filter goes. */
+static bool has_inflate_filter(const request_rec *r)
+{
+    for (const ap_filter_t *f = r->input_filters; f; f = f->next) {
+        if (strcasecmp(f->frec->name, "DEFLATE") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 /* False: too long, or the client did not finish. */
 static bool read_body(request_rec *r, bosh_buf_t *in)
@@ -41,13 +54,20 @@ static bool read_body(request_rec *r, bosh_buf_t *in)
 
 /* ---- one request -------------------------------------------------------- */
 
-static int refuse(request_rec *r, bench_t *b, bosh_condition_t condition, bool legacy,
-                  const char *why)
+static int refuse(request_rec *r, bench_t *b, const admission_t *a)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, BOSHNO(3001) "refused, %s: %s",
-                  bosh_condition_name(condition), why);
-    answer_refusal(r, b, condition, legacy);
+                  bosh_condition_name(a->refused), a->why);
+    answer_refusal(r, b, a->refused, a->legacy, a->content);
     return OK;
+}
+
+/* Of the client nothing is known, unless it wants an HTTP status. */
+static int refuse_bytes(request_rec *r, bench_t *b, const char *why, bool legacy)
+{
+    const admission_t a = { .refused = BOSH_COND_BAD_REQUEST, .why = why, .legacy = legacy };
+
+    return refuse(r, b, &a);
 }
 
 static int leave_unanswered(request_rec *r)
@@ -66,15 +86,23 @@ static int close_exposed(request_rec *r)
     return leave_unanswered(r);
 }
 
+/* Whether it was a legacy client's (17.1), nobody knows any more. */
+static int refuse_unknown(request_rec *r, bench_t *b)
+{
+    const admission_t a = { .refused = BOSH_COND_ITEM_NOT_FOUND, .why = "no such session" };
+
+    return refuse(r, b, &a);
+}
+
 static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
 {
     if (a->refused != BOSH_COND_NONE) {
-        return refuse(r, b, a->refused, a->legacy, a->why);
+        return refuse(r, b, a);
     }
     switch (a->outcome.got) {
     case BOSH_GOT_HOLD: return hold_request(r, b, g, a);
     case BOSH_GOT_EXPOSED: return close_exposed(r);
-    case BOSH_GOT_UNKNOWN: return refuse(r, b, BOSH_COND_ITEM_NOT_FOUND, false, "no such session");
+    case BOSH_GOT_UNKNOWN: return refuse_unknown(r, b);
     case BOSH_GOT_FULL:
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory");
@@ -133,14 +161,16 @@ static int handle_post(request_rec *r, bench_t *b)
     bosh_xml_limits_t limits = bosh_xml_body_limits;
     bosh_xml_verdict_t verdict;
 
+    b->inflates = has_inflate_filter(r);
     if (!read_body(r, &b->in)) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of it is not read */
-        return refuse(r, b, BOSH_COND_BAD_REQUEST, false, "the body is too long, or not complete");
+        return refuse_bytes(r, b, "the body is too long, or not complete", false);
     }
     limits.max_bytes = bosh_config(r->server)->max_body;
     verdict = bosh_body_parse(&b->body, b->in.p, b->in.len, &limits);
+    /* No BOSH client at all sends an empty POST: what does will understand 400. */
     if (verdict != BOSH_XML_OK) {
-        return refuse(r, b, BOSH_COND_BAD_REQUEST, false, bosh_xml_verdict_text(verdict));
+        return refuse_bytes(r, b, bosh_xml_verdict_text(verdict), verdict == BOSH_XML_EMPTY);
     }
     return serve(r, b);
 }
@@ -192,32 +222,48 @@ int front_map_to_storage(request_rec *r)
 }
 
 /* Also to what is no BOSH client: never a page that a client cannot parse. */
-static int refuse_http(request_rec *r, int status)
+static int refuse_http(request_rec *r, int status, bosh_condition_t condition)
 {
     bench_t *b = bench_take();
 
     r->status = status;
-    answer_refusal(r, b, BOSH_COND_BAD_REQUEST, false);
+    answer_refusal(r, b, condition, false, NULL);
     bench_return(b);
     return OK;
 }
 
+static int refuse_origin(request_rec *r, const char *why)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, BOSHNO(3007) "refused, 403: %s", why);
+    return refuse_http(r, HTTP_FORBIDDEN, BOSH_COND_POLICY_VIOLATION);
+}
+
+static int handle_options(request_rec *r)
+{
+    if (origin_answer_preflight(r)) {
+        return OK;
+    }
+    ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_POST, M_OPTIONS, -1);
+    return DECLINED; /* httpd answers with Allow */
+}
+
 int front_handler(request_rec *r)
 {
+    const char *why;
+
     if (!r->handler || strcmp(r->handler, BOSH_HANDLER)) {
         return DECLINED;
     }
     if (!is_ours(r) || r->main) {
-        return refuse_http(r, HTTP_NOT_FOUND);
+        return refuse_http(r, HTTP_NOT_FOUND, BOSH_COND_BAD_REQUEST);
     }
+    origin_set_headers(r);
     switch (r->method_number) {
-    case M_POST: return post_handler(r);
+    case M_POST: why = origin_objection(r); return why ? refuse_origin(r, why) : post_handler(r);
     case M_GET: return page_handler(r);
-    case M_OPTIONS:
-        ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_POST, M_OPTIONS, -1);
-        return DECLINED; /* httpd answers with Allow */
+    case M_OPTIONS: return handle_options(r);
     default:
         apr_table_setn(r->headers_out, "Allow", "GET, HEAD, POST, OPTIONS");
-        return refuse_http(r, HTTP_METHOD_NOT_ALLOWED);
+        return refuse_http(r, HTTP_METHOD_NOT_ALLOWED, BOSH_COND_BAD_REQUEST);
     }
 }
