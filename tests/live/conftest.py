@@ -18,7 +18,7 @@ LIVE = []  # every Httpd that runs now
 
 # What is off unless asked for, all of it on one virtual host.
 FULL = {"BoshAllowOrigin": "https://chat.example", "BoshDomainGone": "gone.fake",
-        "BoshCompress": "on", "BoshStreams": "3", "SetInputFilter": "DEFLATE"}
+        "BoshCompress": "on", "BoshMaxStreams": "3", "SetInputFilter": "DEFLATE"}
 MOVED = {"BoshSeeOtherURI": "https://elsewhere.example/http-bind"}
 
 
@@ -114,7 +114,7 @@ def shared_httpd(prosody, fake_server):
         usual_domains(prosody, fake_server),
         vhosts={"other": "", "wide": "BoshHold 2",
                 "short": "BoshInactivity 2\nBoshMaxPause 10\nBoshWait 8\nBoshPolling 1",
-                "none": "BoshDomain served.nowhere xmpp://127.0.0.1:1",
+                "none": "BoshDomain far.fake xmpp://192.0.2.1:5222",
                 "nopause": "BoshMaxPause 0", "full": lines_of(FULL),
                 "moved": lines_of(MOVED)}))
     yield server

@@ -115,7 +115,7 @@ def test_terminate_of_a_beacon_is_taken(opened):
     beacon.send(session.bytes("<presence type='unavailable' xmlns='jabber:client'/>",
                               type="terminate"),
                 headers=[("Content-Type", "text/plain;charset=UTF-8"),
-                         ("Origin", "https://chat.example")])
+                         ("Origin", session.endpoint.url.rsplit("/", 1)[0])])
     connection.wait_ended()
     assert connection.stanzas[-1].get("type") == "unavailable"
     beacon.close()

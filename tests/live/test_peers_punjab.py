@@ -140,6 +140,17 @@ def test_key_in_a_session_without_keys_ends_it(opened):
     refused(session, connection, key=Keys().next())
 
 
+def test_case_of_keys_does_not_matter(site, fake, new_session):
+    """The next key is the hash of the text as it was sent, whatever its case."""
+    keys = Keys()
+    session = new_session(site.main).open("echo.fake", newkey=keys.next().upper())
+    assert session.ask(message("echo.fake", "a"), key=keys.next()).texts() == ["a"]
+    upper = Keys(upper=True)
+    session = new_session(site.main).open("echo.fake", newkey=upper.next().lower())
+    for n in range(3):
+        assert session.ask(message("echo.fake", "b%d" % n), key=upper.next()).texts() == ["b%d" % n]
+
+
 def test_new_sequence_of_keys_is_switched_to(keyed):
     session, keys, connection = keyed
     fresh = Keys(seed="another")

@@ -183,6 +183,16 @@ def test_lost_answer_to_a_restart_is_replayed_byte_by_byte(opened):
     assert len(connection.headers) == 2
 
 
+def test_copy_that_differs_is_not_processed(opened):
+    """Who guesses a rid that was used learns or changes nothing by it."""
+    session, connection = opened
+    first = session.endpoint.wire().ask(session.bytes(message("echo.fake", "true")))
+    forged = session.bytes(message("echo.fake", "forged"), rid=session.rid, type="terminate")
+    assert session.endpoint.wire().ask(forged).raw == first.raw
+    assert session.ask(message("echo.fake", "next")).texts() == ["next"]
+    connection.wait_bodies("true", "next")
+
+
 def test_lost_empty_answer_is_replayed(opened):
     session, connection = opened
     poll = session.bytes()

@@ -48,6 +48,11 @@ def test_stanza_too_large_is_undefined_condition_with_more_inside(site, fake, ne
     connection.wait_ended()
 
 
+def test_server_elsewhere_is_not_reached(site):
+    """What is not on this machine would be told passwords in the clear."""
+    assert creation(site.none, "far.fake").condition == "remote-connection-failed"
+
+
 def test_lost_connection_is_remote_connection_failed(site, fake, new_session):
     session = new_session(site.main).open("echo.fake")
     session.hold().silent(0.05)

@@ -80,6 +80,20 @@ def test_requests_on_one_and_on_many_connections(opened):
             session.bytes(message("echo.fake", "m%d" % n))).texts() == ["m%d" % n]
 
 
+def test_answers_after_the_first_repeat_no_terms(opened):
+    session, connection = opened
+    answer = session.ask(message("echo.fake", "x"))
+    assert set(answer.body.attrib) == set()
+    assert set(session.ask(type="terminate").body.attrib) == {"type"}
+
+
+def test_type_that_nobody_knows_is_ignored(opened):
+    session, connection = opened
+    for kind in ("error", "whatever", ""):
+        assert session.ask(message("echo.fake", "x"), type=kind,
+                           condition="bad-request").texts() == ["x"]
+
+
 # ---- Content-Encoding -------------------------------------------------------------------------
 
 

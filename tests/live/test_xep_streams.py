@@ -77,6 +77,13 @@ def test_added_stream_may_go_to_another_domain(session, fake):
     assert connection.headers[0].get("from") == "u@crumbs.fake"
 
 
+def test_terms_in_a_request_for_a_stream_are_ignored(session, fake):
+    name, connection = add(session, fake, ver="1.0", content="text/html", hold=0, wait=0)
+    assert session.added.header("Content-Type") == "text/xml; charset=utf-8"
+    held = session.post()
+    held.silent(0.2)  # no polling session
+
+
 def test_request_for_a_stream_is_an_empty_one_where_several_are_not_allowed(site, fake,
                                                                             new_session):
     session = new_session(site.main).open("echo.fake")
