@@ -45,7 +45,9 @@ static const bosh_action_t *step(drive_t *d, const bosh_event_t *ev)
 
 static const bosh_action_t *ask(drive_t *d, uint64_t rid, uint8_t asks, uint32_t pause)
 {
-    bosh_event_t ev = { .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .pause = pause };
+    bosh_event_t ev = {
+        .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .stream = BOSH_NO_STREAM, .pause = pause
+    };
 
     d->holder = ev.holder = (bosh_holder_t){ 3, ++d->tickets };
     return step(d, &ev);

@@ -86,8 +86,8 @@ static void be_rude(client_t *c)
     if (rng_one_in(w->rng, 30)) {
         rid = rng_next(w->rng);
     }
-    if (rid < w->first_rid + WORLD_RIDS - 10 && world_fate(w, w->first_rid)->answered) {
-        world_request(w, rid, some_asks(c), rng_below(w->rng, 300));
+    if (rid < w->first_rid + WORLD_RIDS - 20 && world_fate(w, w->first_rid)->answered) {
+        world_request(w, rid, some_asks(c), 1 + rng_below(w->rng, 300));
     }
     while (c->next < w->first_rid + WORLD_RIDS - 10 && world_fate(w, c->next)->arrived) {
         c->next++;

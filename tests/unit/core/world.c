@@ -140,6 +140,16 @@ static void expect_up(world_t *w, unsigned *i, bosh_action_kind_t kind, uint64_t
     w->closes += kind == BOSH_DO_CLOSE;
 }
 
+static bool is_newest(world_t *w, uint64_t rid)
+{
+    for (uint64_t later = rid + 1; later < rid + BOSH_SLOTS; later++) {
+        if (world_fate(w, later)->arrived) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* All whose turn it is now, in order; returns where the step's actions are read to. */
 static unsigned check_turns(world_t *w)
 {
@@ -148,21 +158,21 @@ static unsigned check_turns(world_t *w)
     while (!w->is_over && world_fate(w, w->turn)->arrived) {
         fate_t *f = world_fate(w, w->turn);
 
-        if (f->has_payload) {
+        if (f->has_payload && !(f->asks & BOSH_ASKS_RESTART)) {
             expect_up(w, &i, BOSH_DO_FORWARD, w->turn);
         }
         if (f->asks & BOSH_ASKS_RESTART) {
             expect_up(w, &i, BOSH_DO_RESTART, w->turn);
         }
-        w->inactivity = w->s.terms.inactivity;
         if (f->asks & BOSH_ASKS_TERMINATE) {
             note_end(w, BOSH_COND_NONE);
             expect_up(w, &i, BOSH_DO_CLOSE, 0);
         }
         else if (f->asks & BOSH_ASKS_PAUSE) {
-            w->inactivity = f->pause;
+            w->inactivity = is_newest(w, w->turn) ? f->pause : w->inactivity;
             if (f->pause > w->s.terms.maxpause) {
                 note_end(w, BOSH_COND_POLICY_VIOLATION);
+                w->breach = w->turn;
                 expect_up(w, &i, BOSH_DO_CLOSE, 0);
             }
         }
@@ -195,9 +205,10 @@ static void check_answer(world_t *w, const bosh_action_t *a)
         f->n = w->put - w->taken;
         w->taken = w->put;
     }
-    if (w->is_over && is_taken && !w->is_end_told) {
+    if (w->is_over && is_taken && (!w->is_end_told || (w->breach && rid >= w->breach))) {
         assert_int_equal(a->answer.kind, BOSH_ANSWER_TERMINATE);
-        assert_int_equal(a->answer.condition, w->condition);
+        assert_int_equal(a->answer.condition,
+                         rid < w->breach ? BOSH_COND_OTHER_REQUEST : w->condition);
         assert_int_equal(w->put, w->taken); /* with all there is */
         w->is_end_told = true;
     }
@@ -231,7 +242,11 @@ static void check_reply(world_t *w, waiter_t *x, const bosh_action_t *a)
     case BOSH_ANSWER_ERROR: assert_true(x->is_replaced); break;
     case BOSH_ANSWER_TERMINATE:
         assert_true(w->is_over);
-        assert_int_equal(a->answer.condition, w->condition);
+        assert_int_equal(a->answer.condition, w->breach && x->due == 0 && x->rid >= w->turn
+                                                      && world_fate(w, x->rid)->arrived
+                                                      && a->answer.condition != w->condition
+                                                  ? BOSH_COND_OTHER_REQUEST
+                                                  : w->condition);
         break;
     case BOSH_ANSWER_DATA: /* before its turn */ assert_true(x->rid >= w->turn); break;
     default: fail_msg("a reply of kind %d", a->answer.kind);
@@ -442,16 +457,20 @@ static void arrive(world_t *w, uint64_t rid, uint8_t asks, uint32_t pause)
 {
     fate_t *f = world_fate(w, rid);
 
+    w->inactivity = w->s.terms.inactivity;
     f->arrived = true;
     f->asks = asks;
     f->pause = pause;
     f->has_payload = asks & BOSH_ASKS_PAYLOAD;
-    assert_int_equal(w->acts.n > 0 && w->acts.a[0].kind == BOSH_DO_STORE, f->has_payload);
+    assert_int_equal(w->acts.n > 0 && w->acts.a[0].kind == BOSH_DO_STORE,
+                     (asks & (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART)) != 0);
 }
 
 void world_request(world_t *w, uint64_t rid, uint8_t asks, uint32_t pause)
 {
-    bosh_event_t ev = { .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .pause = pause };
+    bosh_event_t ev = {
+        .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .stream = BOSH_NO_STREAM, .pause = pause
+    };
     bool is_known = rid >= w->first_rid && rid < w->first_rid + WORLD_RIDS
                     && world_fate(w, rid)->arrived && !world_fate(w, rid)->dropped;
     bool is_late = w->is_over && !is_known;
@@ -476,6 +495,7 @@ void world_request(world_t *w, uint64_t rid, uint8_t asks, uint32_t pause)
     }
     if (!is_known && !is_new && !is_late) {
         note_core_end(w);
+        w->breach = w->turn;
         assert_true(w->is_over);
     }
     check_actions(w, x, up);

@@ -47,6 +47,7 @@ typedef struct world_t {
     uint32_t tickets;
     waiter_t waiters[WORLD_WAITERS];
     fate_t fates[WORLD_RIDS];
+    uint64_t breach;                       /* those before it end for another one's; 0: none */
     uint64_t first_rid, turn, next_answer; /* turn: all before it arrived */
     unsigned put, taken;                   /* stanzas */
     bosh_msec_t last_attended, last_answer;

@@ -118,8 +118,8 @@ static void nothing_done(bosh_store_t *st, record_t *r)
 
 static void half_an_append(bosh_store_t *st, record_t *r)
 {
-    chain_append_locked(st, &r->down, (uint32_t)(r - st->sessions), text, 2000);
-    r->down.len -= 1999; /* blocks are linked, the length is not written yet */
+    chain_append_locked(st, &r->leg[0].down, (uint32_t)(r - st->sessions), text, 2000);
+    r->leg[0].down.len -= 1999; /* blocks are linked, the length is not written yet */
 }
 
 static void block_taken_and_not_linked(bosh_store_t *st, record_t *r)
@@ -146,7 +146,7 @@ static void watermark_moved_and_block_not_taken(bosh_store_t *st, record_t *r)
 
 static void head_given_back_and_still_linked(bosh_store_t *st, record_t *r)
 {
-    chain_t copy = r->down;
+    chain_t copy = r->leg[0].down;
 
     chain_free_locked(st, &copy);
 }
@@ -154,18 +154,18 @@ static void head_given_back_and_still_linked(bosh_store_t *st, record_t *r)
 static void moved_and_still_in_both_places(bosh_store_t *st, record_t *r)
 {
     (void)st;
-    r->slot[5] = r->down;
+    r->slot[5] = r->leg[0].down;
 }
 
 static void moved_and_in_neither_place(bosh_store_t *st, record_t *r)
 {
     (void)st;
-    r->down = EMPTY_CHAIN;
+    r->leg[0].down = EMPTY_CHAIN;
 }
 
 static void flag_without_bytes(bosh_store_t *st, record_t *r)
 {
-    chain_free_locked(st, &r->down); /* has_down still says yes */
+    chain_free_locked(st, &r->leg[0].down); /* has_down still says yes */
 }
 
 static void unlinked_from_its_bucket(bosh_store_t *st, record_t *r)
@@ -199,7 +199,7 @@ static void counters_wrong(bosh_store_t *st, record_t *r)
 {
     st->h->sessions += 3;
     st->h->blocks_free -= 7;
-    r->up_total += 11;
+    r->leg[0].restart_at += 11;
 }
 
 static void core_between_two_states(bosh_store_t *st, record_t *r)
@@ -334,7 +334,7 @@ static void nobody_can_take_anothers_blocks(void **state)
     record_t *v = &box.st->sessions[victim.ref.index], *w = &box.st->sessions[witness.ref.index];
 
     (void)state;
-    v->slot[5] = w->down;
+    v->slot[5] = w->leg[0].down;
     box.st->h->busy = 4711;
     box.st->h->touched = NIL;
     box_check(&box);

@@ -107,8 +107,11 @@ static void restart_stands_between_two_bytes(void **state)
     size_t n;
 
     (void)state;
-    box_request(&box, &s, 1002, 0, BOSH_STR("after"));
-    box_request(&box, &s, 1001, BOSH_ASKS_RESTART, BOSH_STR("before"));
+    box_request(&box, &s, 1001, BOSH_ASKS_URGENT, BOSH_STR("before"));
+    box_written(&box, &s, 1001, box.holder);
+    box.now += 100;
+    box_request(&box, &s, 1003, 0, BOSH_STR("after"));
+    box_request(&box, &s, 1002, BOSH_ASKS_RESTART, BOSH_STR("of no interest"));
     u = box_take(&box, &s, up, sizeof(up), &n);
     assert_true(u.restart && u.more && !u.close);
     assert_int_equal(n, 6);
