@@ -26,20 +26,18 @@ static bool is_scheme(const char *text, size_t len)
 /* host, host:port, [IPv6]:port; a browser's extension has a name of its own making. */
 static bool is_authority(const char *text)
 {
-    size_t len = *text == '[' ? strspn(text, "[]:.0123456789abcdef")
-                              : strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-_");
+    const char *end = text + strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-_");
     uint64_t port;
 
-    if (len == 0) {
-        return false;
-    }
-    /* An IPv6 address and its port consist of the same characters. */
     if (*text == '[') {
-        len = strcspn(text, "]") + 1;
+        end = text + 1 + strspn(text + 1, ":.0123456789abcdef");
+        if (*end++ != ']') {
+            return false;
+        }
     }
-    return text[len] == '\0'
-           || (text[len] == ':' && bosh_parse_uint(bosh_str(text + len + 1), 65535, &port)
-               && port > 0);
+    return end > text
+           && (*end == '\0'
+               || (*end == ':' && bosh_parse_uint(bosh_str(end + 1), 65535, &port) && port > 0));
 }
 
 /* The default port is never written in an Origin header. */

@@ -77,7 +77,7 @@ static bool fill_request(request_rec *r, bench_t *b, guest_t *g, material_t *m, 
     a->rid = req->rid;
     if (attr[BOSH_A_KEY].p || attr[BOSH_A_NEWKEY].p) {
         req->keys = &m->keys;
-        if (!keys_take(attr[BOSH_A_KEY], attr[BOSH_A_NEWKEY], &m->keys)) {
+        if (!keys_read(attr[BOSH_A_KEY], attr[BOSH_A_NEWKEY], &m->keys)) {
             return refuse(a, BOSH_COND_INTERNAL_SERVER_ERROR, "no random bytes");
         }
     }

@@ -179,7 +179,7 @@ const char *origin_objection(const request_rec *r);
 /* content[BOSH_CONTENT_SIZE]; false, and empty, if it is not fit for a header. */
 bool content_take(bosh_str_t asked, char *content);
 /* False: no random bytes. */
-bool keys_take(bosh_str_t key, bosh_str_t newkey, bosh_keys_t *keys);
+bool keys_read(bosh_str_t key, bosh_str_t newkey, bosh_keys_t *keys);
 /* *up holds zeros before. *why: for the log, with a condition. */
 bosh_condition_t upstream_fill(const bosh_conf_t *conf, const bosh_str_t *attr, bosh_upstream_t *up,
                                const char **why);

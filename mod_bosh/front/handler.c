@@ -23,11 +23,33 @@ static bool has_inflate_filter(const request_rec *r)
     return false;
 }
 
-/* False: too long, or the client did not finish. */
+/* Adds what is in bb. False: too long. */
+static bool take_bytes(apr_bucket_brigade *bb, bosh_buf_t *in, size_t max, bool *ended)
+{
+    for (apr_bucket *e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && !*ended;
+         e = APR_BUCKET_NEXT(e)) {
+        const char *bytes;
+        apr_size_t len;
+
+        *ended = APR_BUCKET_IS_EOS(e);
+        if (APR_BUCKET_IS_METADATA(e)) {
+            continue;
+        }
+        if (apr_bucket_read(e, &bytes, &len, APR_BLOCK_READ) != APR_SUCCESS || len > max - in->len
+            || !bosh_buf_add(in, bytes, len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* False: too long, or the client did not finish. A filter that inflates may have nothing
+ * to give yet, which ap_get_client_block() would make look like the end. */
 static bool read_body(request_rec *r, bosh_buf_t *in)
 {
     size_t max = bosh_config(r->server)->max_body;
-    long n;
+    apr_bucket_brigade *bb;
+    bool ended = false;
 
     if (ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK) != OK) {
         return false;
@@ -38,18 +60,18 @@ static bool read_body(request_rec *r, bosh_buf_t *in)
     if (!ap_should_client_block(r)) {
         return true;
     }
-    do {
-        char *room = bosh_buf_room(in, READ_SIZE);
-
-        if (!room) {
+    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    while (!ended) {
+        if (ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE)
+                != APR_SUCCESS
+            || !take_bytes(bb, in, max, &ended)) {
+            apr_brigade_destroy(bb);
             return false;
         }
-        n = ap_get_client_block(r, room, READ_SIZE);
-        if (n > 0) {
-            in->len += (size_t)n;
-        }
-    } while (n > 0 && in->len <= max);
-    return n == 0 && in->len <= max;
+        apr_brigade_cleanup(bb);
+    }
+    apr_brigade_destroy(bb);
+    return true;
 }
 
 /* ---- one request -------------------------------------------------------- */

@@ -46,7 +46,7 @@ static void hash(bosh_str_t text, uint8_t *bytes)
     apr_sha1_final(bytes, &ctx);
 }
 
-bool keys_take(bosh_str_t key, bosh_str_t newkey, bosh_keys_t *keys)
+bool keys_read(bosh_str_t key, bosh_str_t newkey, bosh_keys_t *keys)
 {
     memset(keys, 0, sizeof(*keys));
     keys->has_key = key.p != NULL;

@@ -13,18 +13,10 @@ import httpd
 from fakeserver import FakeServer
 from prosody import ACCOUNTS, DOMAIN, Prosody
 
+# Whether the answers of a location are compressed; mod_brotli is not loaded.
+ZIP = "AddOutputFilterByType DEFLATE text/xml text/html\n"
 FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage")
 LIVE = []  # every Httpd that runs now
-
-# What is off unless asked for, all of it on one virtual host.
-FULL = {"BoshAllowOrigin": "https://chat.example", "BoshDomainGone": "gone.fake",
-        "BoshCompress": "on", "BoshMaxStreams": "3", "SetInputFilter": "DEFLATE"}
-MOVED = {"BoshSeeOtherURI": "https://elsewhere.example/http-bind"}
-
-
-def lines_of(directives):
-    return "\n".join("<IfDirective %s>\n%s %s\n</IfDirective>" % (name, name, value)
-                     for name, value in directives.items())
 
 
 
@@ -115,8 +107,16 @@ def shared_httpd(prosody, fake_server):
         vhosts={"other": "", "wide": "BoshHold 2",
                 "short": "BoshInactivity 2\nBoshMaxPause 10\nBoshWait 8\nBoshPolling 1",
                 "none": "BoshDomain far.fake xmpp://192.0.2.1:5222",
-                "nopause": "BoshMaxPause 0", "full": lines_of(FULL),
-                "moved": lines_of(MOVED)}))
+                "nopause": "BoshMaxPause 0",
+                "streams": "BoshMaxStreams 3",
+                "cors": "BoshAllowOrigin https://Chat.example http://plain.example:8080 null",
+                "anyone": "BoshAllowOrigin *",
+                "zip": ZIP + "BoshCompress on",
+                "nozip": ZIP,
+                "inflate": "BoshMaxBody 64K\n"
+                           "<Location /http-bind>\nSetInputFilter DEFLATE\n</Location>",
+                "gone": "BoshDomainGone old.example Shut.Fake.",
+                "moved": "BoshSeeOtherURI https://new.example/http-bind?a=1&b=2"}))
     yield server
     end_server(server)
 

@@ -15,7 +15,7 @@ ERROR = ("<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><
 @pytest.fixture
 def session(site, fake, new_session):
     """A session with one stream, its features taken."""
-    made = new_session(site.full).open("echo.fake")
+    made = new_session(site.streams).open("echo.fake")
     made.first = made.created.body.get("stream")
     made.connection = fake.connection()
     return made
@@ -53,7 +53,7 @@ def test_no_stream_is_named_where_only_one_is_allowed(site, fake, new_session):
 
 
 def test_names_of_streams_are_never_the_same(site, fake, new_session):
-    names = [new_session(site.full).open("echo.fake").created.body.get("stream")
+    names = [new_session(site.streams).open("echo.fake").created.body.get("stream")
              for _ in range(10)]
     assert len(set(names)) == 10
     for a, b in zip(names, names[1:]):

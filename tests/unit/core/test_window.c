@@ -251,6 +251,7 @@ static void abandoned_poll_does_not_make_a_polling_client_overactive(void **stat
     (void)state;
     drive_open(&d, 0, 0);
     assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_ANSWER); /* and is being written */
+    d.now += BOSH_SEC(POLLING);
     assert_int_equal(request(&d, R + 1, 0)->kind, BOSH_DO_HOLD);
     hangs_up(&d, R + 1, d.holder);
     assert_int_equal(request(&d, R + 2, 0)->kind, BOSH_DO_HOLD);
