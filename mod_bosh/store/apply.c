@@ -8,7 +8,6 @@ static void forget_slot(bosh_store_t *st, record_t *r, unsigned slot)
 {
     chain_free_locked(st, &r->slot[slot]);
     r->returned &= (uint16_t) ~(1u << slot);
-    r->payload_of[slot] = 0;
 }
 
 static void answer(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_knocks_t *knocks)
@@ -20,7 +19,6 @@ static void answer(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_k
     if (a->with_down && !(r->taken_back & leg_bit(n))) {
         chain_move_locked(st, kept, &r->leg[n].down);
         leg_note_down(r, n);
-        r->payload_of[a->slot] = (uint8_t)n;
         if (r->down_blocked & leg_bit(n)) {
             r->down_blocked &= (uint8_t)~leg_bit(n);
             mail_connector_locked(st, r, leg_bit(n), knocks);

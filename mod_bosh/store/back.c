@@ -15,12 +15,10 @@
 
 #include "store_int.h"
 
-static bool is_undelivered(const bosh_session_t *s, unsigned i)
+/* The last answer of all is on its way: nobody will ask for it again. */
+static bool is_leaving(const bosh_slot_t *slot)
 {
-    const bosh_slot_t *slot = &s->slots[i];
-
-    return s->reason != BOSH_REASON_CLIENT
-           && (s->terms.acks || slot->writing || slot->rid + 1 == s->next_rid);
+    return slot->writing && slot->answer.kind == BOSH_ANSWER_TERMINATE;
 }
 
 /* Their clients may still ask for them, but get the end of the session. */
@@ -32,13 +30,12 @@ static void take_kept(bosh_store_t *st, record_t *r, unsigned n, chain_t *to)
     for (; rid < s->next_answer; rid++) {
         unsigned i = (unsigned)(rid % BOSH_SLOTS);
 
-        if (s->slots[i].state != BOSH_SLOT_ANSWERED || s->slots[i].rid != rid
-            || r->payload_of[i] != n || r->slot[i].len == 0 || !is_undelivered(s, i)) {
-            continue;
+        if (s->slots[i].rid == rid && s->slots[i].down_stream == n && r->slot[i].len > 0
+            && bosh_session_is_undelivered(s, i) && !is_leaving(&s->slots[i])) {
+            chain_move_locked(st, to, &r->slot[i]);
+            r->core.slots[i].bytes = 0;
+            r->returned |= (uint16_t)(1u << i);
         }
-        chain_move_locked(st, to, &r->slot[i]);
-        r->core.slots[i].bytes = 0;
-        r->returned |= (uint16_t)(1u << i);
     }
 }
 

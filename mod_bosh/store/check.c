@@ -48,8 +48,15 @@ static const char *leg_fault(const record_t *r, unsigned n)
 {
     const leg_t *leg = &r->leg[n];
     bool wants_restart = r->wants_restart & leg_bit(n);
+    bool has_begun = r->begun & leg_bit(n);
+    uint8_t state = r->core.leg[n].state;
 
-    if (!(r->begun & leg_bit(n))
+    /* A damaged session ended as one that has but its first. */
+    if (has_begun ? state == BOSH_LEG_NONE && r->core.reason != BOSH_REASON_DAMAGED
+                  : state != BOSH_LEG_NONE && state != BOSH_LEG_GONE) {
+        return "the core has other streams than the session";
+    }
+    if (!has_begun
         && (leg->task.len || leg->greeting.len || leg->from.len || leg->up.len || leg->down.len)) {
         return "a stream that never began has bytes";
     }
@@ -74,9 +81,6 @@ static const char *slot_fault(const record_t *r, unsigned i)
         && (slot->state != BOSH_SLOT_ANSWERED || r->slot[i].len > 0
             || r->core.state < BOSH_CLOSING)) {
         return "an answer was taken back that is none, or is still there";
-    }
-    if (r->payload_of[i] >= BOSH_MAX_STREAMS || !(r->begun & leg_bit(r->payload_of[i]))) {
-        return "an answer's payload is from no stream";
     }
     return NULL;
 }

@@ -67,7 +67,6 @@ static void reset_legs(record_t *r)
     r->up_gone &= r->begun;
     r->wants_restart = r->down_blocked = r->taken_back = 0;
     r->returned = 0;
-    memset(r->payload_of, 0, sizeof(r->payload_of));
     for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
         r->leg[n].restart_at = 0;
     }

@@ -7,6 +7,9 @@
 
 #include "store_int.h"
 
+/* Requests of which something is kept until their turn. */
+#define KEPT_ASKS (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)
+
 static const bosh_str_t no_payload = { "", 0 };
 
 /* Copies a kept answer's payload if the caller's buffer has the room: nothing is
@@ -67,15 +70,22 @@ static void report(bosh_store_t *st, record_t *r, const bosh_action_t *own, bosh
     }
 }
 
+/* Only what has nothing else to say adds a stream (XEP-0124 section 16.3). */
+static bool is_addition(const bosh_request_t *req)
+{
+    return (req->asks & BOSH_ASKS_ADD) && req->payload.len == 0
+           && !(req->asks & (BOSH_ASKS_RESTART | BOSH_ASKS_TERMINATE | BOSH_ASKS_PAUSE));
+}
+
 /* What a session keeps of a request until its turn. *add is for the bytes. */
 static bosh_str_t kept_bytes(const bosh_request_t *req, addition_t *add)
 {
-    if ((req->asks & BOSH_ASKS_ADD) && req->add) {
+    if (is_addition(req)) {
+        if (!req->add) {
+            return no_payload; /* it is refused */
+        }
         addition_fill(add, req->add);
         return (bosh_str_t){ (const char *)add, sizeof(*add) };
-    }
-    if (req->asks & BOSH_ASKS_ADD) {
-        return no_payload;
     }
     if (req->asks & BOSH_ASKS_RESTART) {
         return req->from.p && req->from.len < FROM_SIZE ? req->from : no_payload;
@@ -85,11 +95,12 @@ static bosh_str_t kept_bytes(const bosh_request_t *req, addition_t *add)
 
 static bosh_event_t as_event(const record_t *r, const bosh_request_t *req)
 {
+    const uint8_t kept = BOSH_ASKS_PAYLOAD | BOSH_ASKS_ADD;
     bosh_event_t ev = {
         .kind = BOSH_EV_REQUEST,
         .rid = req->rid,
         .holder = req->holder,
-        .asks = req->asks,
+        .asks = req->asks & (uint8_t)~kept,
         .pause = req->pause,
         .stream = leg_find(r, req->stream),
         .ack = req->ack,
@@ -97,11 +108,11 @@ static bosh_event_t as_event(const record_t *r, const bosh_request_t *req)
         .condition = req->refused,
     };
 
-    if (r->core.terms.streams <= 1) {
-        ev.asks &= (uint8_t)~BOSH_ASKS_ADD; /* nothing was announced (section 16.3) */
+    if (is_addition(req)) {
+        /* Without an announcement it is an ordinary empty request. */
+        ev.asks |= r->core.terms.streams > 1 ? BOSH_ASKS_ADD : 0;
     }
-    ev.asks &= (uint8_t)~BOSH_ASKS_PAYLOAD;
-    if (req->payload.len > 0 && !(req->asks & (BOSH_ASKS_RESTART | BOSH_ASKS_ADD))) {
+    else if (req->payload.len > 0 && !(req->asks & BOSH_ASKS_RESTART)) {
         ev.asks |= BOSH_ASKS_PAYLOAD;
     }
     return ev;
@@ -200,7 +211,7 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
         if (r->secure && !secure) {
             o->got = BOSH_GOT_EXPOSED;
         }
-        else if (!request_has_room_locked(st, r, &ev, kept.len)) {
+        else if (!request_has_room_locked(st, r, &ev, ev.asks & KEPT_ASKS ? kept.len : 0)) {
             o->got = BOSH_GOT_NO_ROOM;
         }
         else {

@@ -91,8 +91,7 @@ typedef struct record_t {
     uint64_t realm;
     unsigned char sid[BOSH_SID_BYTES];
     leg_t leg[BOSH_MAX_STREAMS];
-    uint8_t payload_of[BOSH_SLOTS]; /* the stream a kept answer's payload came from */
-    chain_t slot[BOSH_SLOTS];       /* early payload, or kept answer */
+    chain_t slot[BOSH_SLOTS]; /* early payload, or kept answer */
     bosh_session_t core;
 } record_t;
 

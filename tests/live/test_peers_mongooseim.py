@@ -79,7 +79,7 @@ def test_hold_of_0_makes_a_polling_session(endpoint, fake, new_session):
 
 
 def test_preflight_is_answered(site):
-    wire = site.full.wire()
+    wire = site.cors.wire()
     wire.send(None, method="OPTIONS", headers=[
         ("Origin", ORIGIN), ("Access-Control-Request-Method", "POST"),
         ("Access-Control-Request-Headers", "content-type")])

@@ -147,7 +147,8 @@ def test_many_copies_of_one_request_end_the_session(opened):
             break
     assert ended_by(answer, "policy-violation")
     connection.wait_ended()
-    assert connection.bodies() == ["x"]
+    # At the end an error may say that nobody seems to have read the answer.
+    assert [b for b in connection.bodies() if b] == ["x"]
 
 
 # ---- section 10 --------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ def test_pause_of_0_counts_as_1_second(opened):
 
 
 def test_no_pause_is_offered_and_none_is_taken_where_it_is_off(site, fake, new_session):
-    session = new_session(site.nopause).open("echo.fake")
+    session = new_session(site.least).open("echo.fake")
     assert session.created.body.get("maxpause") is None
     assert ended_by(session.ask(pause=1), "policy-violation")
     fake.connection().wait_ended()

@@ -1,6 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""XEP-0124, section 17.2: the conditions that an end may have. Those that other tests come
-across are not repeated here."""
+"""XEP-0124, section 17.2: the conditions that an end may have, beside test_conditions.py."""
 import os
 import signal
 
@@ -12,28 +11,6 @@ from waiting import until
 
 def creation(endpoint, to, **attrs):
     return endpoint.wire().ask(body_bytes(rid=1000, to=to, wait=5, hold=1, ver="1.11", **attrs))
-
-
-def test_domain_that_is_gone_is_host_gone(site):
-    answer = creation(site.full, "gone.fake")
-    assert (answer.status, answer.type, answer.condition) == (200, "terminate", "host-gone")
-
-
-def test_domain_that_was_never_here_is_host_unknown(site):
-    assert creation(site.full, "never.fake").condition == "host-unknown"
-
-
-def test_manager_that_moved_names_the_other_uri(site, fake):
-    answer = creation(site.moved, "echo.fake")
-    assert (answer.type, answer.condition) == ("terminate", "see-other-uri")
-    uri = answer.body.find("{%s}uri" % HTTPBIND)
-    assert uri is not None and uri.text == "https://elsewhere.example/http-bind"
-    assert fake.since_mark() == []
-
-
-def test_creation_without_a_domain_is_improper_addressing(site):
-    for to in (None, ""):
-        assert creation(site.main, to).condition == "improper-addressing"
 
 
 def test_stanza_too_large_is_undefined_condition_with_more_inside(site, fake, new_session):

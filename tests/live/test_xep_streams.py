@@ -49,7 +49,7 @@ def test_first_stream_is_named_where_several_are_allowed(session):
 
 
 def test_no_stream_is_named_where_only_one_is_allowed(site, fake, new_session):
-    assert new_session(site.main).open("echo.fake").created.body.get("stream") is None
+    assert new_session(site.least).open("echo.fake").created.body.get("stream") is None
 
 
 def test_names_of_streams_are_never_the_same(site, fake, new_session):
@@ -86,7 +86,7 @@ def test_terms_in_a_request_for_a_stream_are_ignored(session, fake):
 
 def test_request_for_a_stream_is_an_empty_one_where_several_are_not_allowed(site, fake,
                                                                             new_session):
-    session = new_session(site.main).open("echo.fake")
+    session = new_session(site.least).open("echo.fake")
     connection = fake.connection()
     held = session.post(to="crumbs.fake")
     held.silent(0.2)

@@ -128,6 +128,7 @@ static void repeated_answer_has_the_ack_it_had(void **state)
     assert_true(answer.ack == R + 1);
     wrote(&d, R, first);
     data(&d);
+    d.now += 100;
     comes_back(&d, R + 1, (bosh_holder_t){ 3, d.tickets });
     wrote(&d, R + 1, (bosh_holder_t){ 3, d.tickets });
     exchange(0);

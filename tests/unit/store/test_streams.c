@@ -37,28 +37,30 @@ static int end(void **state)
 
 static record_t *record(void)
 {
-    return &box.st->sessions[s.ref.index];
+    return box_record(&box, &s);
 }
 
 static bosh_str_t name_of(unsigned n, char text[BOSH_STREAM_CHARS + 1])
 {
-    leg_name(record(), n, text);
-    return bosh_str(text);
+    return box_name(&box, &s, n, text);
 }
 
 static bosh_ref_t leg(unsigned n)
 {
-    bosh_ref_t ref = s.ref;
-
-    ref.stream = n;
-    return ref;
+    return box_leg(&s, n);
 }
 
-static void forward(uint8_t stream, bosh_str_t payload)
+static void forward(unsigned n, bosh_str_t payload)
 {
-    box_act(&box, &s, (bosh_action_t){ .kind = BOSH_DO_STORE, .slot = 9 }, payload);
-    box_act(&box, &s, (bosh_action_t){ .kind = BOSH_DO_FORWARD, .slot = 9, .stream = stream },
-            BOSH_ABSENT);
+    assert_int_equal(box_send(&box, &s, n, 0, payload), BOSH_GOT_ANSWER);
+    assert_int_not_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+}
+
+static void up_ended(unsigned n)
+{
+    bosh_store_up_ended(box.st, leg(n), BOSH_COND_REMOTE_STREAM_ERROR, BOSH_REASON_STREAM_CLOSED,
+                        BOSH_ABSENT, box.now, &box.knocks);
+    box_check(&box);
 }
 
 static void assert_up(unsigned n, const char *want)
@@ -123,8 +125,7 @@ static void a_stream_that_is_gone_keeps_its_name_and_one_to_come_has_none(void *
 
     (void)state;
     box_open_leg(&box, &s, 1);
-    bosh_store_up_ended(box.st, leg(1), BOSH_COND_NONE, BOSH_REASON_STREAM_CLOSED, BOSH_ABSENT,
-                        box.now, &box.knocks);
+    up_ended(1);
     assert_int_equal(leg_find(record(), name_of(1, text)), 1);
     assert_int_equal(leg_find(record(), name_of(2, text)), BOSH_BAD_STREAM);
 }
@@ -154,61 +155,123 @@ static void an_added_stream_has_a_task_and_a_greeting_of_its_own(void **state)
 
     (void)state;
     mailed(refs);
-    box_add_leg(&box, &s, 2, "second.example");
+    box_add_leg(&box, &s, 1, "second.example");
     assert_int_equal(mailed(refs), 1);
-    assert_true(bosh_ref_same(refs[0], leg(2)));
-    assert_false(bosh_store_connector_task(box.st, leg(1), &task));
-    assert_true(bosh_store_connector_task(box.st, leg(2), &task));
-    assert_string_equal(task.upstream.to, "second.example");
+    assert_true(bosh_ref_same(refs[0], leg(1)));
     assert_false(bosh_store_connector_task(box.st, leg(2), &task));
-    assert_true(bosh_store_greeting(box.st, leg(2), &g));
+    assert_true(bosh_store_connector_task(box.st, leg(1), &task));
+    assert_string_equal(task.upstream.to, "second.example");
+    assert_false(bosh_store_connector_task(box.st, leg(1), &task));
+    assert_true(bosh_store_greeting(box.st, leg(1), &g));
     assert_string_equal(g.from, "second.example");
-    bosh_store_greet(box.st, leg(2), BOSH_STR("b.example"), BOSH_STR("id-b"));
+    bosh_store_greet(box.st, leg(1), BOSH_STR("b.example"), BOSH_STR("id-b"));
     assert_true(bosh_store_greeting(box.st, leg(0), &g));
     assert_string_equal(g.from, "example.org");
     assert_string_equal(g.authid, "");
-    assert_true(bosh_store_greeting(box.st, leg(2), &g));
+    assert_true(bosh_store_greeting(box.st, leg(1), &g));
     assert_string_equal(g.from, "b.example");
     assert_string_equal(g.authid, "id-b");
     assert_false(bosh_store_greeting(box.st, leg(3), &g));
 }
 
-/* Its turn may come when the segment is full. */
+/* It came before its turn, which comes when the segment is full. */
 static void a_stream_begins_without_a_free_block(void **state)
 {
-    bosh_greeting_t g;
-    addition_t add;
     bosh_upstream_t upstream = { .to = "late.example" };
+    bosh_request_t req = { .rid = s.rid + 1, .asks = BOSH_ASKS_ADD, .add = &upstream };
+    bosh_greeting_t g;
     sess_t hog;
 
     (void)state;
-    end(state);
-    open_box(1 << 20);
     box_session(&box, &hog);
-    addition_fill(&add, &upstream);
-    box_act(&box, &s, (bosh_action_t){ .kind = BOSH_DO_STORE, .slot = 4 },
-            (bosh_str_t){ (char *)&add, sizeof(add) });
+    req.holder = (bosh_holder_t){ box.child, ++box.tickets };
+    bosh_store_request(box.st, bosh_str(s.sid), REALM, true, &req, box.now, &box.buf, &box.out);
+    assert_int_equal(box.out.got, BOSH_GOT_HOLD);
     box_fill(&box, &hog);
-    box_act(&box, &s, (bosh_action_t){ .kind = BOSH_DO_OPEN, .slot = 4, .stream = 1 }, BOSH_ABSENT);
+    assert_int_equal(box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
     assert_true(bosh_store_greeting(box.st, leg(1), &g));
     assert_string_equal(g.from, "late.example");
     assert_int_equal(record()->leg[1].task.len, sizeof(bosh_upstream_t));
+    assert_int_equal(box_blocks_free(&box), 0);
 }
 
-static void a_refused_stream_has_a_name_and_no_task(void **state)
+static void a_refused_stream_has_a_name_and_nothing_else(void **state)
 {
+    bosh_request_t req = { .rid = s.rid,
+                           .asks = BOSH_ASKS_ADD,
+                           .refused = BOSH_COND_HOST_UNKNOWN,
+                           .holder = { box.child, 77 } };
     char text[BOSH_STREAM_CHARS + 1];
     bosh_task_t task;
     bosh_up_t u;
 
     (void)state;
-    box_act(&box, &s, (bosh_action_t){ .kind = BOSH_DO_OPEN, .slot = 4, .stream = 1 }, BOSH_ABSENT);
-    assert_int_equal(leg_find(record(), name_of(1, text)), 1);
+    bosh_store_request(box.st, bosh_str(s.sid), REALM, true, &req, box.now, &box.buf, &box.out);
+    assert_int_equal(box.out.got, BOSH_GOT_ANSWER);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+    assert_int_equal(box.out.answer.condition, BOSH_COND_HOST_UNKNOWN);
+    name_of(1, text);
+    assert_string_equal(box.out.stream, text);
+    box_written(&box, &s, s.rid++, req.holder);
+    box.now += 100;
+    assert_int_equal(leg_find(record(), bosh_str(text)), 1);
     assert_false(bosh_store_connector_task(box.st, leg(1), &task));
     bosh_store_take_up(box.st, leg(1), up, 10, box.now, &u, &box.knocks);
     assert_true(u.ended);
     forward(BOSH_NO_STREAM, BOSH_STR("<m/>"));
+    forward(1, BOSH_STR("<n/>"));
     assert_up(0, "<m/>");
+    box_open_leg(&box, &s, 2);
+}
+
+static void without_the_feature_an_addition_is_an_empty_request(void **state)
+{
+    bosh_upstream_t upstream = { .to = "more.example" };
+    bosh_request_t req = { .rid = 1001,
+                           .asks = BOSH_ASKS_ADD | BOSH_ASKS_URGENT,
+                           .stream = BOSH_STR("of no interest"),
+                           .add = &upstream };
+    sess_t plain;
+
+    (void)state;
+    box_session(&box, &plain);
+    req.holder = (bosh_holder_t){ box.child, ++box.tickets };
+    box_fill(&box, &s); /* it needs no room either */
+    bosh_store_request(box.st, bosh_str(plain.sid), REALM, true, &req, box.now, &box.buf, &box.out);
+    assert_int_equal(box.out.got, BOSH_GOT_ANSWER);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_DATA);
+    assert_string_equal(box.out.stream, "");
+    assert_int_equal(box_record(&box, &plain)->begun, leg_bit(0));
+}
+
+static void repeats_name_the_same_stream_also_when_it_is_gone(void **state)
+{
+    char text[BOSH_STREAM_CHARS + 1];
+    uint64_t rid = s.rid;
+
+    (void)state;
+    box_open_leg(&box, &s, 1);
+    up_ended(1);
+    name_of(1, text);
+    assert_int_equal(box_request(&box, &s, rid, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_STREAM);
+    assert_int_equal(box.out.ref.stream, 1);
+    assert_string_equal(box.out.stream, text);
+}
+
+static void a_name_that_none_has_ends_the_session(void **state)
+{
+    bosh_request_t req = { .rid = s.rid,
+                           .stream = BOSH_STR("AAAAAAAAAAAAAAAA"),
+                           .payload = BOSH_STR("<m/>"),
+                           .holder = { box.child, 77 } };
+
+    (void)state;
+    bosh_store_request(box.st, bosh_str(s.sid), REALM, true, &req, box.now, &box.buf, &box.out);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+    assert_int_equal(box.out.answer.condition, BOSH_COND_ITEM_NOT_FOUND);
+    assert_int_equal(record()->core.reason, BOSH_REASON_STREAM);
+    assert_up(0, "");
 }
 
 /* ---- mail --------------------------------------------------------------------- */
@@ -253,11 +316,11 @@ static void mail_that_stops_within_a_session_goes_on_there(void **state)
     forward(BOSH_NO_STREAM, BOSH_STR("<m/>"));
     assert_int_equal(bosh_store_connector_mail(box.st, c, refs, 3), 3);
     box_check(&box);
-    forward(refs[0].stream, BOSH_STR("<m/>")); /* told already, wants something again */
-    times[refs[0].stream]--;
     for (unsigned i = 0; i < 3; i++) {
         times[refs[i].stream]++;
     }
+    times[refs[0].stream]--;
+    forward(refs[0].stream, BOSH_STR("<m/>")); /* told already, wants something again */
     do {
         n = bosh_store_connector_mail(box.st, c, refs, 1);
         times[refs[0].stream] += n;
@@ -291,8 +354,10 @@ static void a_broadcast_leaves_out_what_closes_or_is_gone(void **state)
     for (unsigned n = 1; n < 4; n++) {
         box_open_leg(&box, &s, n);
     }
-    box_act(&box, &s, (bosh_action_t){ .kind = BOSH_DO_CLOSE, .stream = 3 }, BOSH_ABSENT);
-    record()->up_gone |= leg_bit(1);
+    assert_int_equal(box_send(&box, &s, 3, BOSH_ASKS_TERMINATE, BOSH_ABSENT), BOSH_GOT_ANSWER);
+    up_ended(1);
+    box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT); /* is told of that */
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
     forward(BOSH_NO_STREAM, BOSH_STR("<all/>"));
     assert_up(0, "<all/>");
     assert_up(2, "<all/>");
@@ -322,11 +387,11 @@ static void large_broadcasts_arrive_whole(void **state)
     }
 }
 
+/* ---- room ---------------------------------------------------------------------- */
+
 static bosh_event_t event(uint64_t rid, uint8_t asks, uint8_t stream)
 {
-    return (bosh_event_t){
-        .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .stream = stream
-    };
+    return (bosh_event_t){ .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .stream = stream };
 }
 
 /* Nothing of it is taken unless there is room in all queues and for all copies. */
@@ -348,91 +413,92 @@ static void a_broadcast_needs_room_for_every_copy(void **state)
     box_fill(&box, &hog);
     assert_false(request_has_room_locked(box.st, record(), &one, 1));
     for (blocks = 0; blocks < 40; blocks++) {
-        size_t n = blocks * BLOCK_BYTES;
+        size_t n = blocks / 4 * BLOCK_BYTES; /* kept once, and three copies */
 
         assert_int_equal(box_blocks_free(&box), blocks);
-        assert_int_equal(request_has_room_locked(box.st, record(), &all, n / 4), true);
-        assert_int_equal(request_has_room_locked(box.st, record(), &all, n / 4 / BLOCK_BYTES
-                                                     * BLOCK_BYTES + 1),
-                         blocks / 4 * 4 + 4 <= blocks);
-        assert_true(request_has_room_locked(box.st, record(), &one, n));
-        assert_false(request_has_room_locked(box.st, record(), &one, n + 1));
+        assert_true(request_has_room_locked(box.st, record(), &all, n));
+        assert_false(request_has_room_locked(box.st, record(), &all, n + 1));
+        assert_true(request_has_room_locked(box.st, record(), &one, blocks * BLOCK_BYTES));
+        assert_false(request_has_room_locked(box.st, record(), &one, blocks * BLOCK_BYTES + 1));
         box_free_block(&box, &hog);
     }
 }
 
 static void a_full_stream_refuses_broadcasts_and_not_the_others(void **state)
 {
-    bosh_event_t all = event(record()->core.next_rid, BOSH_ASKS_PAYLOAD, BOSH_NO_STREAM);
-    bosh_event_t full = event(all.rid, BOSH_ASKS_PAYLOAD, 1);
-    bosh_event_t other = event(all.rid, BOSH_ASKS_PAYLOAD, 0);
-
     (void)state;
     box_open_leg(&box, &s, 1);
     forward(1, box_bytes(big, UP_LIMIT, 1));
-    assert_false(request_has_room_locked(box.st, record(), &all, 1));
-    assert_false(request_has_room_locked(box.st, record(), &full, 1));
-    assert_true(request_has_room_locked(box.st, record(), &other, 1));
+    assert_int_equal(box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_STR("x")), BOSH_GOT_NO_ROOM);
+    assert_int_equal(box_send(&box, &s, 1, 0, BOSH_STR("x")), BOSH_GOT_NO_ROOM);
+    forward(0, BOSH_STR("x"));
+    assert_up(0, "x");
+    assert_int_equal(record()->leg[1].up.len, UP_LIMIT);
 }
 
 /* An early broadcast is copied when its turn comes: who brings its turn needs the room. */
 static void room_for_early_broadcasts_is_asked_of_who_brings_their_turn(void **state)
 {
-    bosh_event_t ev = event(record()->core.next_rid, 0, BOSH_NO_STREAM);
-    bosh_slot_t *early = &record()->core.slots[(ev.rid + 1) % BOSH_SLOTS];
+    bosh_event_t ev;
     sess_t hog;
 
     (void)state;
-    end(state);
-    open_box(2 << 20);
     box_session(&box, &hog);
     box_open_leg(&box, &s, 1);
     box_open_leg(&box, &s, 2);
-    ev = event(record()->core.next_rid, 0, BOSH_NO_STREAM);
-    early = &record()->core.slots[(ev.rid + 1) % BOSH_SLOTS];
-    *early = (bosh_slot_t){ .rid = ev.rid + 1,
-                            .state = BOSH_SLOT_EARLY,
-                            .asks = BOSH_ASKS_PAYLOAD,
-                            .holder = BOSH_NOBODY,
-                            .stream = BOSH_NO_STREAM };
-    box_act(&box, &s, (bosh_action_t){ .kind = BOSH_DO_STORE,
-                                       .slot = (uint8_t)((ev.rid + 1) % BOSH_SLOTS) },
-            box_bytes(big, 3 * BLOCK_BYTES, 1));
+    memset(big, 0, sizeof(big));
+    assert_int_equal(box_request(&box, &s, s.rid + 1, 0, box_bytes(big, 3 * BLOCK_BYTES, 1)),
+                     BOSH_GOT_HOLD);
     box_fill(&box, &hog);
     for (unsigned n = 0; n < 6; n++) {
-        assert_false(request_has_room_locked(box.st, record(), &ev, 0));
+        assert_int_equal(box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT), BOSH_GOT_NO_ROOM);
+        assert_int_equal(box_send(&box, &s, 1, 0, BOSH_STR("x")), BOSH_GOT_NO_ROOM);
+        assert_int_equal(record()->leg[0].up.len + record()->leg[1].up.len, 0);
         box_free_block(&box, &hog);
     }
-    assert_true(request_has_room_locked(box.st, record(), &ev, 0));
-    assert_false(request_has_room_locked(box.st, record(), &ev, 1));
     /* one that adds a stream before it makes one copy more */
-    ev.asks = BOSH_ASKS_ADD;
+    ev = event(s.rid, BOSH_ASKS_ADD, BOSH_NO_STREAM);
     assert_false(request_has_room_locked(box.st, record(), &ev, 0));
-    early->stream = 1;
-    assert_true(request_has_room_locked(box.st, record(), &ev, 0));
+    assert_int_equal(box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
+    assert_int_equal(box_blocks_free(&box), 0);
+    for (unsigned n = 0; n < 3; n++) {
+        assert_up(n, big);
+    }
 }
 
 /* ---- down ----------------------------------------------------------------------- */
 
-static void an_answer_takes_what_one_stream_has(void **state)
+static void an_answer_takes_what_one_stream_has_and_names_it(void **state)
 {
-    bosh_action_t answer = { .kind = BOSH_DO_ANSWER,
-                             .slot = 7,
-                             .stream = 1,
-                             .with_down = true,
-                             .holder = BOSH_NOBODY };
+    static const char *const want[] = { "<zero/>", "<one/>" };
+    char text[BOSH_STREAM_CHARS + 1];
+    uint64_t rid = s.rid + 1;
+    unsigned seen = 0;
 
     (void)state;
     box_open_leg(&box, &s, 1);
     box_put_leg(&box, &s, 0, BOSH_STR("<zero/>"));
     box_put_leg(&box, &s, 1, BOSH_STR("<one/>"));
-    assert_true(record()->core.leg[0].has_down && record()->core.leg[1].has_down);
-    box_act(&box, &s, answer, BOSH_ABSENT);
-    assert_true(record()->core.leg[0].has_down);
-    assert_false(record()->core.leg[1].has_down);
-    assert_int_equal(record()->slot[7].len, 6);
-    assert_int_equal(record()->core.slots[7].bytes, 6);
-    assert_int_equal(record()->payload_of[7], 1);
+    for (unsigned i = 0; i < 4; i++) { /* and both once more */
+        unsigned n;
+
+        if (i < 2) {
+            box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT);
+        }
+        else {
+            box_request(&box, &s, rid + i - 2, 0, BOSH_ABSENT);
+        }
+        n = box.out.answer.stream;
+        assert_true(n < 2);
+        seen |= 1u << n;
+        name_of(n, text);
+        assert_string_equal(box.out.stream, text);
+        assert_int_equal(box.buf.len, strlen(want[n]));
+        assert_memory_equal(box.buf.p, want[n], box.buf.len);
+        assert_int_equal(record()->core.slots[rid % BOSH_SLOTS].bytes,
+                         record()->slot[rid % BOSH_SLOTS].len);
+    }
+    assert_int_equal(seen, 3);
 }
 
 static void each_stream_has_its_own_back_pressure(void **state)
@@ -450,36 +516,91 @@ static void each_stream_has_its_own_back_pressure(void **state)
     bosh_store_take_up(box.st, leg(1), up, 1, box.now, &u, &box.knocks);
     assert_false(u.has_room);
     mailed(refs);
-    box_act(&box, &s, (bosh_action_t){ .kind = BOSH_DO_ANSWER,
-                                       .slot = 7,
-                                       .stream = 1,
-                                       .with_down = true,
-                                       .holder = BOSH_NOBODY },
-            BOSH_ABSENT);
+    do {
+        box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT);
+    } while (box.out.answer.stream != 1);
     assert_int_equal(mailed(refs), 1);
     assert_int_equal(refs[0].stream, 1);
 }
 
 /* ---- ends ------------------------------------------------------------------------- */
 
-static void a_record_stays_until_the_last_stream_is_let_go(void **state)
+static void a_closed_stream_is_flushed_and_the_others_live(void **state)
 {
+    bosh_up_t u;
+
     (void)state;
     box_open_leg(&box, &s, 1);
-    record()->up_gone = leg_bit(0);
-    record()->in_mail = 0;
-    box.st->h->connectors[0].mail_first = box.st->h->connectors[0].mail_last = NIL;
-    box.st->h->connectors[1].mail_first = box.st->h->connectors[1].mail_last = NIL;
-    assert_false(record_is_let_go(record()));
-    record()->up_gone |= leg_bit(1);
-    assert_true(record_is_let_go(record()));
+    assert_int_equal(box_send(&box, &s, 1, BOSH_ASKS_TERMINATE, BOSH_STR("<bye/>")),
+                     BOSH_GOT_ANSWER);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+    assert_int_equal(box.out.answer.stream, 1);
+    bosh_store_take_up(box.st, leg(1), up, 3, box.now, &u, &box.knocks);
+    assert_true(u.more && !u.close);
+    bosh_store_take_up(box.st, leg(1), up, 10, box.now, &u, &box.knocks);
+    assert_true(u.close && !u.ended);
+    assert_int_equal(u.reason, BOSH_REASON_CLIENT);
+    up_ended(1);
+    bosh_store_take_up(box.st, leg(1), up, 10, box.now, &u, &box.knocks);
+    assert_true(u.ended);
+    assert_int_equal(box_put_leg(&box, &s, 1, BOSH_STR("<late/>")), BOSH_PUT_GONE);
+    bosh_store_take_up(box.st, leg(0), up, 10, box.now, &u, &box.knocks);
+    assert_true(!u.close && !u.ended);
+    assert_int_equal(u.reason, BOSH_REASON_NONE);
+    forward(BOSH_NO_STREAM, BOSH_STR("<m/>"));
+    assert_up(0, "<m/>");
+}
+
+static void last_stanzas_of_a_lost_stream_come_with_its_end(void **state)
+{
+    char text[BOSH_STREAM_CHARS + 1];
+
+    (void)state;
+    box_open_leg(&box, &s, 1);
+    box_put_leg(&box, &s, 1, BOSH_STR("<m/>"));
+    bosh_store_up_ended(box.st, leg(1), BOSH_COND_REMOTE_STREAM_ERROR, BOSH_REASON_STREAM_ERROR,
+                        BOSH_STR("<e/>"), box.now, &box.knocks);
+    bosh_store_up_ended(box.st, leg(1), BOSH_COND_REMOTE_STREAM_ERROR, BOSH_REASON_STREAM_ERROR,
+                        BOSH_STR("<e/>"), box.now, &box.knocks);
+    box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+    assert_int_equal(box.buf.len, 8);
+    assert_memory_equal(box.buf.p, "<m/><e/>", 8);
+    name_of(1, text);
+    assert_string_equal(box.out.stream, text);
+    forward(0, BOSH_STR("<m/>"));
+}
+
+static void a_record_stays_until_the_last_stream_is_let_go(void **state)
+{
+    bosh_store_status_t status;
+    bosh_ref_t refs[16];
+
+    (void)state;
+    box_open_leg(&box, &s, 1);
+    bosh_store_end(box.st, s.ref, BOSH_COND_NONE, BOSH_REASON_SHUTDOWN, box.now, &box.knocks);
+    assert_int_equal(mailed(refs), 2);
+    for (unsigned n = 0; n < 2; n++) {
+        box.now += BOSH_SEC(31);
+        box_tick(&box, record()->connector);
+        assert_false(record_reclaim_locked(box.st));
+        bosh_store_status(box.st, box.now, &status);
+        assert_int_equal(status.sessions, 1);
+        assert_int_equal(record()->core.state, BOSH_CLOSING);
+        up_ended(n);
+    }
+    assert_int_equal(record()->core.state, BOSH_ENDED);
+    box.now += BOSH_SEC(31);
+    box_tick(&box, record()->connector);
+    bosh_store_status(box.st, box.now, &status);
+    assert_int_equal(status.sessions, 0);
 }
 
 static void a_successor_ends_each_stream_but_those_never_taken_up(void **state)
 {
     bosh_ref_t refs[16];
     bosh_task_t task;
-    unsigned n;
+    uint32_t c = record()->connector;
 
     (void)state;
     box_open_leg(&box, &s, 1);
@@ -487,20 +608,43 @@ static void a_successor_ends_each_stream_but_those_never_taken_up(void **state)
     box_add_leg(&box, &s, 3, "young.example");
     forward(BOSH_NO_STREAM, BOSH_STR("<m/>"));
     mailed(refs);
-    bosh_store_connector_join(box.st, record()->connector, 4711, box.now, &box.knocks);
+    bosh_store_connector_join(box.st, c, 4711, box.now, &box.knocks);
     box_check(&box);
     assert_int_equal(record()->up_gone, leg_bit(0) | leg_bit(1) | leg_bit(2));
     assert_int_equal(record()->leg[1].up.len, 0);
     assert_int_equal(record()->leg[3].up.len, 4);
-    n = mailed(refs);
-    assert_int_equal(n, 4);
-    if (record()->core.state < BOSH_CLOSING) { /* a core with streams: the last one lives */
-        assert_true(bosh_store_connector_task(box.st, leg(3), &task));
-        bosh_store_connector_join(box.st, record()->connector, 4712, box.now, &box.knocks);
-        box_check(&box);
+    assert_int_equal(mailed(refs), 4);
+    assert_true(record()->core.state < BOSH_CLOSING);
+    for (unsigned n = 0; n < 3; n++) { /* the client is told of each */
+        box_send(&box, &s, BOSH_NO_STREAM, 0, BOSH_ABSENT);
+        assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+        assert_int_equal(box.out.answer.stream, n);
+        assert_int_equal(box.out.answer.condition, BOSH_COND_REMOTE_CONNECTION_FAILED);
     }
+    assert_true(bosh_store_connector_task(box.st, leg(3), &task));
+    bosh_store_connector_join(box.st, c, 4712, box.now, &box.knocks);
+    box_check(&box);
     assert_int_equal(record()->core.state, BOSH_ENDED);
     assert_int_equal(record()->core.reason, BOSH_REASON_CONNECTOR_LOST);
+}
+
+static void three_streams_lost_together_end_the_session(void **state)
+{
+    bosh_ref_t refs[16];
+
+    (void)state;
+    box_open_leg(&box, &s, 1);
+    box_open_leg(&box, &s, 2);
+    mailed(refs);
+    bosh_store_connector_join(box.st, record()->connector, 4711, box.now, &box.knocks);
+    box_check(&box);
+    assert_int_equal(record()->core.state, BOSH_ENDED);
+    assert_int_equal(mailed(refs), 3);
+    assert_int_equal(box_send(&box, &s, 2, 0, BOSH_STR("<m/>")), BOSH_GOT_ANSWER);
+    assert_int_equal(box.out.answer.condition, BOSH_COND_REMOTE_CONNECTION_FAILED);
+    box.now += BOSH_SEC(31);
+    box_tick(&box, record()->connector);
+    assert_false(record()->in_use);
 }
 
 /* A ref is of one session's one stream: of an older session, or of a stream that never
@@ -517,11 +661,8 @@ static void stale_refs_hit_nothing(void **state)
     (void)state;
     box_open_leg(&box, &s, 1);
     old = leg(1);
-    for (unsigned n = 0; n < 2; n++) {
-        bosh_store_end(box.st, s.ref, BOSH_COND_NONE, BOSH_REASON_SHUTDOWN, box.now, &box.knocks);
-        bosh_store_up_ended(box.st, leg(n), BOSH_COND_NONE, BOSH_REASON_STREAM_CLOSED, BOSH_ABSENT,
-                            box.now, &box.knocks);
-    }
+    bosh_store_end(box.st, s.ref, BOSH_COND_NONE, BOSH_REASON_SHUTDOWN, box.now, &box.knocks);
+    up_ended(1);
     box_forget(&box, &s);
     box_streams_session(&box, &young, 4);
     assert_int_equal(young.ref.index, old.index);
@@ -532,9 +673,9 @@ static void stale_refs_hit_nothing(void **state)
         bosh_ref_t ref = n == 0 ? old : wild;
 
         ref.stream = n == 0 ? 1 : streams[n];
-        assert_int_equal(bosh_store_put_down(box.st, ref, BOSH_STR("<x/>"), false, box.now,
-                                             &box.knocks),
-                         BOSH_PUT_GONE);
+        assert_int_equal(
+            bosh_store_put_down(box.st, ref, BOSH_STR("<x/>"), false, box.now, &box.knocks),
+            BOSH_PUT_GONE);
         bosh_store_take_up(box.st, ref, up, 10, box.now, &u, &box.knocks);
         assert_true(u.ended);
         assert_false(bosh_store_connector_task(box.st, ref, &task));
@@ -547,6 +688,7 @@ static void stale_refs_hit_nothing(void **state)
                             box.now, &box.knocks);
         box_check(&box);
     }
+    s = young;
     assert_int_equal(record()->up_gone, 0);
     assert_int_equal(record()->core.state, BOSH_OPEN);
 }
@@ -561,7 +703,10 @@ int main(void)
         T(a_session_without_streams_knows_no_names),
         T(an_added_stream_has_a_task_and_a_greeting_of_its_own),
         T(a_stream_begins_without_a_free_block),
-        T(a_refused_stream_has_a_name_and_no_task),
+        T(a_refused_stream_has_a_name_and_nothing_else),
+        T(without_the_feature_an_addition_is_an_empty_request),
+        T(repeats_name_the_same_stream_also_when_it_is_gone),
+        T(a_name_that_none_has_ends_the_session),
         T(each_stream_is_in_the_mail_once),
         T(mail_that_stops_within_a_session_goes_on_there),
         T(a_payload_goes_to_its_stream_or_to_all),
@@ -570,9 +715,12 @@ int main(void)
         T(a_broadcast_needs_room_for_every_copy),
         T(a_full_stream_refuses_broadcasts_and_not_the_others),
         T(room_for_early_broadcasts_is_asked_of_who_brings_their_turn),
-        T(an_answer_takes_what_one_stream_has),
+        T(an_answer_takes_what_one_stream_has_and_names_it),
         T(each_stream_has_its_own_back_pressure),
         T(a_record_stays_until_the_last_stream_is_let_go),
+        T(a_closed_stream_is_flushed_and_the_others_live),
+        T(last_stanzas_of_a_lost_stream_come_with_its_end),
+        T(three_streams_lost_together_end_the_session),
         T(a_successor_ends_each_stream_but_those_never_taken_up),
         T(stale_refs_hit_nothing),
 #undef T
