@@ -28,7 +28,7 @@ def test_answer_of_an_aborted_request_goes_to_the_next_rid(opened, how):
     session, connection = opened
     for n in range(3):
         wire = session.hold(wire=session.endpoint.wire())
-        wire.silent(0.05)
+        wire.held()
         getattr(wire, how)()
         until(lambda: procfs.server_side(session.endpoint.port, wire.client_port) is None, 5,
               "the server to notice")
@@ -87,9 +87,9 @@ def test_request_while_its_first_copy_is_held_is_routine(opened):
     for n in range(4):
         wires.append(session.endpoint.wire())
         wires[-1].send(data)
+        wires[-1].held()
         if n:
             assert wires[-2].answer().type == "error"
-    wires[-1].silent(0.1)
     connection.push("x")
     assert wires[-1].answer().texts() == ["x"]
 
@@ -109,7 +109,7 @@ def test_empty_request_that_came_too_soon_is_answered_all_the_same(opened):
 def test_terminate_of_a_beacon_is_taken(opened):
     """navigator.sendBeacon: text/plain, and nobody reads the answer."""
     session, connection = opened
-    session.hold().silent(0.05)
+    session.hold().held()
     session.pending[0][1].close()
     beacon = session.endpoint.wire()
     beacon.send(session.bytes("<presence type='unavailable' xmlns='jabber:client'/>",
@@ -191,7 +191,7 @@ def test_gloox_requests_behind_a_held_one_do_not_stall(gloox, fake):
     texts = gloox.wire.answer().texts() or gloox.wire.answer().texts()
     assert texts == ["pipelined"]
     gloox.wire.send_raw(gloox.next())
-    gloox.wire.silent(0.1)
+    gloox.wire.held()
     gloox.wire.send_raw(gloox.next(message("echo.fake", "again")))
     assert gloox.wire.answer().status == 200
     assert time.monotonic() - started < 10 * PATIENCE  # wait is 30

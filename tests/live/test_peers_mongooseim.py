@@ -199,7 +199,7 @@ def test_session_without_a_request_ends(short):
 
 def test_session_of_a_killed_client_lives_on_and_then_ends(short):
     session, connection = short
-    session.hold().silent(0.1)
+    session.hold().held()
     session.pending[0][1].reset()
     assert not connection.gone
     connection.wait_ended(2 + 8)
@@ -228,7 +228,7 @@ def test_sending_while_a_poll_is_held_does_not_start_the_inactivity(short):
 def test_pause_answers_all_that_is_held(short):
     session, connection = short
     held = session.post()
-    held.silent(0.1)
+    held.held()
     pausing = session.post(pause=10)
     assert held.answer().type is None and pausing.answer().type is None
     session.pending.clear()
@@ -298,7 +298,7 @@ def test_acknowledged_answers_are_not_kept(acking):
 def test_answer_to_a_poll_acknowledges_what_came_meanwhile(acking):
     session, connection = acking
     poll = session.post()
-    poll.silent(0.1)
+    poll.held()
     session.send_message("echo.fake", "one")
     answer = session.collect()
     assert answer.body.get("ack") == str(session.rid)

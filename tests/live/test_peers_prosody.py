@@ -27,7 +27,7 @@ def test_past_rid_gets_the_past_answer(at_999):
     poll = session.bytes()
     wire = session.endpoint.wire()
     wire.send(poll)
-    wire.silent(0.1)
+    wire.held()
     other = session.endpoint.wire()
     other.send(session.bytes(message("echo.fake", "at 1001")))
     first = wire.answer()
@@ -47,7 +47,7 @@ def test_restart_and_bind_may_arrive_in_the_wrong_order(at_999):
     bind = session.bytes(BIND_IQ)
     early, late = session.endpoint.wire(), session.endpoint.wire()
     early.send(bind)
-    early.silent(0.2)
+    early.held(0.2)
     assert len(connection.headers) == 1
     late.send(restart)
     session.inbox += late.answer().stanzas
@@ -88,7 +88,7 @@ def test_aborted_request_may_be_sent_again(at_999):
     data = session.bytes()
     first = session.endpoint.wire()
     first.send(data)
-    first.silent(0.1)
+    first.held()
     first.close()
     second = session.endpoint.wire()
     second.send(data)

@@ -50,7 +50,7 @@ def test_session_that_timed_out_is_not_found(short):
 def test_stream_error_is_relayed_word_for_word(opened, waiting):
     session, connection = opened
     if waiting:
-        session.hold().silent(0.1)
+        session.hold().held()
     connection.send("<stream:error><restricted-xml xmlns='%s'/><text xml:lang='en' xmlns='%s'>"
                     "no &lt;&amp;&gt;</text><app xmlns='urn:app'>more</app></stream:error>"
                     "</stream:stream>" % (STREAM_ERRORS, STREAM_ERRORS))
@@ -164,7 +164,7 @@ def test_new_sequence_of_keys_is_switched_to(keyed):
 
 def test_xml_of_the_server_that_is_none_ends_with_remote_connection_failed(opened):
     session, connection = opened
-    session.hold().silent(0.1)
+    session.hold().held()
     connection.send("<message from='echo.fake'><body>open</message>")
     answer = session.collect()
     assert (answer.type, answer.condition) == ("terminate", "remote-connection-failed")

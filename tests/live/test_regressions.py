@@ -22,7 +22,7 @@ def test_early_request_sent_twice_before_its_turn(opened):
     first, second = [session.bytes(message("echo.fake", t)) for t in ("first", "second")]
     wires = [session.endpoint.wire() for _ in range(3)]
     wires[0].send(second)
-    wires[0].silent(0.1)
+    wires[0].held()
     wires[1].send(second)
     assert wires[0].answer().type == "error"  # its place was taken
     wires[2].send(first)
@@ -66,7 +66,7 @@ def test_order_holds_where_narrower_numbers_end(site, fake, new_session, start):
     for n in range(3):
         data = [session.bytes(message("echo.fake", "%d.%d" % (n, i))) for i in range(2)]
         early.send(data[1])
-        early.silent(0.05)
+        early.held()
         late.send(data[0])
         texts = late.answer().texts()
         if len(texts) < 2:
@@ -91,7 +91,7 @@ def test_early_payload_is_not_forwarded_before_its_turn(opened):
     first, second = [session.bytes(message("echo.fake", t)) for t in ("1", "2")]
     early = session.endpoint.wire()
     early.send(second)
-    early.silent(0.3)
+    early.held(0.3)
     assert connection.bodies() == []
     session.endpoint.wire().ask(first)
     connection.wait_bodies("1", "2")
@@ -104,7 +104,7 @@ def test_early_payload_is_not_forwarded_before_its_turn(opened):
 def test_pause_is_answered_itself_and_what_came_goes_down(opened):
     """ejabberd: no answer to the pause, and stanzas for the client went to the server."""
     session, connection = opened
-    session.hold().silent(0.1)
+    session.hold().held()
     pausing = session.post(pause=60)
     session.collect()
     assert pausing.answer().stanzas == []
@@ -198,7 +198,7 @@ def test_lost_empty_answer_is_replayed(opened):
     poll = session.bytes()
     old = session.endpoint.wire()
     old.send(poll)
-    old.silent(0.1)
+    old.held()
     other = session.post(message("echo.fake", "x"))
     first = old.answer()
     assert session.endpoint.wire().ask(poll).raw == first.raw

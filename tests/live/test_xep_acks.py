@@ -21,7 +21,7 @@ def test_creation_answer_acknowledges_itself(acking):
 def test_no_acknowledgement_unless_the_client_uses_them(site, fake, new_session):
     session = new_session(site.main).open("echo.fake")
     poll = session.post()
-    poll.silent(0.05)
+    poll.held()
     session.send_message("echo.fake", "x")
     assert b" ack=" not in session.created.raw + session.collect().raw
 
@@ -37,7 +37,7 @@ def test_repeated_answer_says_what_the_first_said(acking):
     data = session.bytes()
     old = session.endpoint.wire()
     old.send(data)
-    old.silent(0.05)
+    old.held()
     session.post(message("echo.fake", "x"))
     first = old.answer()
     assert first.body.get("ack") == str(session.rid)
@@ -49,11 +49,11 @@ def test_repeated_answer_says_what_the_first_said(acking):
 def test_early_request_is_not_acknowledged_before_those_in_front_of_it(site, fake, new_session):
     session = new_session(site.wide).open("echo.fake", hold=2, ack=1)
     held = session.post()
-    held.silent(0.05)
+    held.held()
     session.rid += 1  # never comes
     early = session.endpoint.wire()
     early.send(session.bytes(message("echo.fake", "early")))
-    early.silent(0.05)
+    early.held()
     fake.connection().push("now")
     assert held.answer().body.get("ack") is None
     early.close()
@@ -104,4 +104,4 @@ def test_acknowledgement_in_a_session_without_them_means_nothing(site, fake, new
     before = session.rid
     session.ask(message("echo.fake", "a"))
     held = session.post(ack=before)
-    held.silent(0.2)
+    held.held(0.2)

@@ -80,7 +80,7 @@ def test_too_many_requests_at_once_end_the_session(site, fake, new_session):
     wires = [session.endpoint.wire() for _ in early]
     for rid, wire in zip(early[:2], wires):
         wire.send(session.bytes(message("echo.fake", "e"), rid=rid))
-        wire.silent(0.05)
+        wire.held()
     answer = wires[2].ask(session.bytes(message("echo.fake", "e"), rid=early[2]))
     assert answer.type == "terminate"
     assert answer.condition in ("policy-violation", "item-not-found")
@@ -92,7 +92,7 @@ def test_too_many_requests_at_once_end_the_session(site, fake, new_session):
 def test_request_beyond_those_agreed_is_a_policy_violation(opened):
     session, connection = opened
     held = session.post(wire=session.endpoint.wire())
-    held.silent(0.05)
+    held.held()
     # Three in one breath: no answer can have left in between.
     rids = [session.next_rid() for _ in range(2)]
     wires = [session.endpoint.wire() for _ in rids]
@@ -112,10 +112,10 @@ def test_one_request_more_may_pause_or_terminate(opened):
     second_bytes = session.bytes(rid=session.rid + 2)
     third = session.bytes(type="terminate", rid=session.rid + 3)
     second.send(second_bytes)
-    second.silent(0.05)
+    second.held()
     last = session.endpoint.wire()
     last.send(third)
-    last.silent(0.05)
+    last.held()
     first.send(session.bytes())
     assert [w.answer().condition for w in (first, second, last)] == [None] * 3
     connection.wait_ended()
@@ -182,7 +182,7 @@ def test_no_pause_is_offered_and_none_is_taken_where_it_is_off(site, fake, new_s
 def test_terminate_is_told_on_the_oldest_and_the_others_are_empty(site, fake, new_session):
     session = new_session(site.wide).open("echo.fake", hold=2)
     for _ in range(2):
-        session.post(wire=site.wide.wire()).silent(0.05)
+        session.post(wire=site.wide.wire()).held()
     session.post(type="terminate", wire=site.wide.wire())
     answers = [session.collect() for _ in range(3)]
     assert [a.type for a in answers] == ["terminate", None, None]
@@ -193,7 +193,7 @@ def test_terminate_is_told_on_the_oldest_and_the_others_are_empty(site, fake, ne
 def test_breach_is_told_to_the_one_that_committed_it(site, fake, new_session):
     session = new_session(site.wide).open("echo.fake", hold=2)
     held = [session.post(wire=site.wide.wire()) for _ in range(2)]
-    held[1].silent(0.05)
+    held[1].held()
     culprit = session.endpoint.wire().ask(session.bytes(rid=session.rid + 100))
     assert ended_by(culprit, "item-not-found")
     assert ended_by(held[0].answer(), "other-request")

@@ -16,7 +16,7 @@ def creation(endpoint, to, **attrs):
 def test_stanza_too_large_is_undefined_condition_with_more_inside(site, fake, new_session):
     session = new_session(site.main).open("echo.fake")
     connection = fake.connection()
-    session.hold().silent(0.05)
+    session.hold().held()
     connection.send("<message from='a@b.example'><body>" + "x" * 3000000 + "</body></message>")
     answer = session.collect()
     assert (answer.type, answer.condition) == ("terminate", "undefined-condition")
@@ -32,14 +32,14 @@ def test_server_elsewhere_is_not_reached(site):
 
 def test_lost_connection_is_remote_connection_failed(site, fake, new_session):
     session = new_session(site.main).open("echo.fake")
-    session.hold().silent(0.05)
+    session.hold().held()
     fake.connection().reset()
     assert session.collect().condition == "remote-connection-failed"
 
 
 def test_closed_stream_is_remote_stream_error(site, fake, new_session):
     session = new_session(site.main).open("echo.fake")
-    session.hold().silent(0.05)
+    session.hold().held()
     fake.connection().send("</stream:stream>")
     assert session.collect().condition == "remote-stream-error"
 
@@ -47,7 +47,7 @@ def test_closed_stream_is_remote_stream_error(site, fake, new_session):
 def test_stop_of_the_server_is_system_shutdown(make_httpd, fake, new_session):
     server = make_httpd(servers=1)
     session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
-    session.hold().silent(0.1)
+    session.hold().held()
     os.kill(server.parent, signal.SIGWINCH)
     answer = session.collect()
     assert (answer.type, answer.condition) == ("terminate", "system-shutdown")

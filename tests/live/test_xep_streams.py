@@ -81,7 +81,7 @@ def test_terms_in_a_request_for_a_stream_are_ignored(session, fake):
     name, connection = add(session, fake, ver="1.0", content="text/html", hold=0, wait=0)
     assert session.added.header("Content-Type") == "text/xml; charset=utf-8"
     held = session.post()
-    held.silent(0.2)  # no polling session
+    held.held(0.2)  # no polling session
 
 
 def test_request_for_a_stream_is_an_empty_one_where_several_are_not_allowed(site, fake,
@@ -89,7 +89,7 @@ def test_request_for_a_stream_is_an_empty_one_where_several_are_not_allowed(site
     session = new_session(site.least).open("echo.fake")
     connection = fake.connection()
     held = session.post(to="crumbs.fake")
-    held.silent(0.2)
+    held.held(0.2)
     connection.push("as ever")
     answer = session.collect()
     assert answer.texts() == ["as ever"] and answer.body.get("stream") is None
@@ -134,7 +134,7 @@ def test_payload_without_a_name_goes_to_all(both):
 def test_answers_name_their_stream_and_never_mix(both):
     session, names, connections = both
     held = session.hold()
-    held.silent(0.05)
+    held.held()
     for n in range(3):
         for connection in connections:
             connection.push("%d.%d" % (connections.index(connection), n))
@@ -153,7 +153,7 @@ def test_answers_name_their_stream_and_never_mix(both):
 def test_empty_answer_names_no_stream(both):
     session, names, connections = both
     first = session.post()
-    first.silent(0.05)
+    first.held()
     session.post()
     answer = session.collect()
     assert answer.stanzas == [] and answer.body.get("stream") is None
