@@ -15,7 +15,7 @@ from prosody import ACCOUNTS, DOMAIN, Prosody
 
 # Whether the answers of a location are compressed; mod_brotli is not loaded.
 ZIP = "AddOutputFilterByType DEFLATE text/xml text/html\n"
-FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage")
+FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage", "puppet")
 LIVE = []  # every Httpd that runs now
 
 
