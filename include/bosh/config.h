@@ -83,6 +83,8 @@ const bosh_conf_t *bosh_config(const server_rec *s);
  * (of several, the last); "" if there is none: the handler was set in .htaccess, <Files> or
  * the like, where it must not work. */
 const char *bosh_config_location(const request_rec *r);
+/* It is a pattern (<LocationMatch>, or with * and ?) that r's path fits, not a path. */
+bool bosh_config_is_pattern(const request_rec *r);
 
 /* The configured domain of that name (case does not matter, one trailing dot is
  * ignored); NULL: not listed, and so not to be reached. */

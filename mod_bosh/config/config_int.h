@@ -59,6 +59,9 @@ const char *bosh_config_parse_uri(apr_pool_t *p, const char *text, const char **
 /* The arguments of the last directive of that name in the files; NULL: there is none. */
 const char *bosh_config_written(const char *directive);
 
+/* This <Location> says SetHandler bosh. */
+void bosh_config_mark(apr_pool_t *p, ap_conf_vector_t *section);
+
 /* The configuration as it is in s, finished or not. */
 bosh_conf_t *bosh_config_raw(const server_rec *s);
 

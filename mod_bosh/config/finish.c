@@ -95,7 +95,7 @@ static void mark_locations(const server_rec *s, apr_pool_t *p)
         const core_dir_config *core = ap_get_core_module_config(section);
 
         if (!ap_get_module_config(section, &bosh_module) && is_ours(core, p)) {
-            ap_set_module_config(section, &bosh_module, bosh_config_create_dir(p, core->d));
+            bosh_config_mark(p, section);
         }
     }
 }

@@ -215,12 +215,16 @@ static int post_handler(request_rec *r)
     return rc;
 }
 
-/* The location itself, with or without a slash at its end; nothing below. */
+/* The location itself, with or without a slash at its end; nothing below. Of a pattern,
+ * the administrator said what is. */
 static bool is_ours(const request_rec *r)
 {
     const char *location = bosh_config_location(r);
     size_t n = strlen(location);
 
+    if (bosh_config_is_pattern(r)) {
+        return true;
+    }
     return n > 0 && !strncmp(r->uri, location, n)
            && (r->uri[n] == '\0' || (r->uri[n] == '/' && r->uri[n + 1] == '\0'));
 }
@@ -280,6 +284,7 @@ int front_handler(request_rec *r)
         return refuse_http(r, HTTP_NOT_FOUND, BOSH_COND_BAD_REQUEST);
     }
     origin_set_headers(r);
+    apr_table_unset(r->headers_in, "Range"); /* httpd would cut pieces out of any answer */
     switch (r->method_number) {
     case M_POST: why = origin_objection(r); return why ? refuse_origin(r, why) : post_handler(r);
     case M_GET: return page_handler(r);

@@ -115,6 +115,8 @@ def shared_httpd(prosody, fake_server):
                 "nozip": ZIP,
                 "inflate": "BoshMaxBody 64K\n"
                            "<Location /http-bind>\nSetInputFilter DEFLATE\n</Location>",
+                "match": '<LocationMatch "^/(a|b)$">\nSetHandler bosh\n</LocationMatch>\n'
+                         '<Location "/c?">\nSetHandler bosh\n</Location>',
                 "gone": "BoshDomainGone old.example Shut.Fake.",
                 "moved": "BoshSeeOtherURI https://new.example/http-bind?a=1&b=2"}))
     yield server

@@ -46,6 +46,17 @@ def test_nothing_is_below(site, fake, path):
     assert fake.since_mark() == []
 
 
+def test_location_may_be_a_pattern(site, fake, new_session):
+    for path, status in (("/a", 200), ("/b", 200), ("/c1", 200), ("/http-bind", 200),
+                         ("/a/", 404), ("/ab", 404), ("/c", 404)):
+        answer = site.match.wire().ask(creation(), path=path)
+        assert answer.status == status, path
+    session = new_session(site.match.but(path="/a")).open("echo.fake")
+    assert session.ask(message("echo.fake", "x")).texts() == ["x"]
+    elsewhere = site.match.wire().ask(session.bytes(message("echo.fake", "y")), path="/c1")
+    assert elsewhere.condition == "item-not-found"
+
+
 def test_methods(site):
     wire = site.main.wire()
     page = wire.ask(None, method="GET")
@@ -96,6 +107,16 @@ def test_every_status_line_says_ok(site, session):
                  session.bytes(type="terminate"), session.bytes()):
         answer = wire.ask(data)
         assert (answer.status, answer.reason, answer.version) == (200, "OK", "HTTP/1.1")
+
+
+def test_headers_that_ask_for_something_else_are_ignored(site, session):
+    wire = site.main.wire()
+    headers = [("Range", "bytes=0-1"), ("If-Range", "x"), ("If-None-Match", "*"),
+               ("If-Modified-Since", "Sat, 01 Jan 2000 00:00:00 GMT"), ("If-Match", '"x"'),
+               ("X-HTTP-Method-Override", "GET"), ("Accept", "image/png"), ("TE", "trailers")]
+    answer = wire.ask(session.bytes(message("echo.fake", "x")), headers=headers)
+    assert answer.texts() == ["x"] and answer.header("Content-Range") is None
+    assert wire.ask(None, method="GET", headers=headers).status == 200
 
 
 def test_expect_100_continue(site, session):
