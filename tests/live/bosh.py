@@ -17,7 +17,7 @@ import time
 import procfs
 import strictxml
 from strictxml import BIND, CLIENT, HTTPBIND, SASL, SESSION, STREAMS, XBOSH, escape
-from waiting import PATIENCE, TooLate
+from waiting import PATIENCE, TooLate, until
 
 TIMEOUT = 10.0
 
@@ -228,6 +228,12 @@ class Wire:
         is_open = self._pull(seconds)
         assert is_open and not self._buffer, \
             "unexpected: %s" % (self._buffer or "the connection was closed")
+
+    def held(self, seconds=0.05):
+        """The server has read all that was sent, and says nothing to it."""
+        until(lambda: procfs.has_read_all(self.endpoint.port, self.client_port), TIMEOUT,
+              "the server to read a request")
+        self.silent(seconds)
 
     def close(self):
         self.sock.close()

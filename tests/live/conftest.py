@@ -19,6 +19,8 @@ FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage", "puppet")
 LIVE = []  # every Httpd that runs now
 
 
+
+
 def pytest_configure(config):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -104,6 +106,9 @@ def shared_httpd(prosody, fake_server):
         usual_domains(prosody, fake_server),
         vhosts={"other": "", "wide": "BoshHold 2",
                 "short": "BoshInactivity 2\nBoshMaxPause 10\nBoshWait 8\nBoshPolling 1",
+                "none": "BoshDomain far.fake xmpp://192.0.2.1:5222",
+                "least": "BoshMaxPause 0\nBoshMaxStreams 1",
+                "streams": "BoshMaxStreams 3",
                 "cors": "BoshAllowOrigin https://Chat.example http://plain.example:8080 null",
                 "anyone": "BoshAllowOrigin *",
                 "zip": ZIP + "BoshCompress on",

@@ -105,6 +105,18 @@ def server_side(server_port, client_port):
     return None
 
 
+def has_read_all(server_port, client_port):
+    """The accepted end of a loopback connection has nothing left to read."""
+    with open("/proc/net/tcp") as f:
+        next(f)
+        for line in f:
+            fields = line.split()
+            if int(fields[1].rpartition(":")[2], 16) == server_port \
+                    and int(fields[2].rpartition(":")[2], 16) == client_port:
+                return fields[9] != "0" and int(fields[4].partition(":")[2], 16) == 0
+    return False
+
+
 def owner(server_port, client_port, candidates):
     """Which of the processes accepted this connection; None: none yet."""
     row = server_side(server_port, client_port)

@@ -1,0 +1,67 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""XEP-0124, section 17.2: the conditions that an end may have, beside test_conditions.py."""
+import os
+import signal
+
+import bosh
+from bosh import body_bytes, message
+from strictxml import HTTPBIND
+from waiting import until
+
+
+def creation(endpoint, to, **attrs):
+    return endpoint.wire().ask(body_bytes(rid=1000, to=to, wait=5, hold=1, ver="1.11", **attrs))
+
+
+def test_stanza_too_large_is_undefined_condition_with_more_inside(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake")
+    connection = fake.connection()
+    session.hold().held()
+    connection.send("<message from='a@b.example'><body>" + "x" * 3000000 + "</body></message>")
+    answer = session.collect()
+    assert (answer.type, answer.condition) == ("terminate", "undefined-condition")
+    own = list(answer.body)
+    assert own and not own[-1].tag.startswith(("{%s}" % HTTPBIND, "{jabber:"))
+    connection.wait_ended()
+
+
+def test_server_elsewhere_is_not_reached(site):
+    """What is not on this machine would be told passwords in the clear."""
+    assert creation(site.none, "far.fake").condition == "remote-connection-failed"
+
+
+def test_lost_connection_is_remote_connection_failed(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake")
+    session.hold().held()
+    fake.connection().reset()
+    assert session.collect().condition == "remote-connection-failed"
+
+
+def test_closed_stream_is_remote_stream_error(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake")
+    session.hold().held()
+    fake.connection().send("</stream:stream>")
+    assert session.collect().condition == "remote-stream-error"
+
+
+def test_stop_of_the_server_is_system_shutdown(make_httpd, fake, new_session):
+    server = make_httpd(servers=1)
+    session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
+    session.hold().held()
+    os.kill(server.parent, signal.SIGWINCH)
+    answer = session.collect()
+    assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
+    fake.connection().wait_ended()
+    until(lambda: not server.is_running() and not server.processes(), 15, "everything to end")
+
+
+def test_end_is_remembered_for_those_who_come_late(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake")
+    connection = fake.connection()
+    connection.send("<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                    "</stream:error></stream:stream>")
+    connection.wait_ended()
+    data = session.bytes(message("echo.fake", "late"))
+    first = session.endpoint.wire().ask(data)
+    assert first.condition == "remote-stream-error"
+    assert session.endpoint.wire().ask(data).raw == first.raw

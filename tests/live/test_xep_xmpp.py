@@ -1,0 +1,49 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""XEP-0206: what XMPP adds, as far as the other tests do not come across it."""
+import pytest
+
+from bosh import message
+from strictxml import BIND, STREAMS, XML
+
+LANG = "{%s}lang" % XML
+
+
+@pytest.fixture
+def logged_in(site, fake, new_session):
+    """Authenticated, the stream not yet restarted."""
+    session = new_session(site.main).open("echo.fake", xml_lang="de", from_="u@echo.fake")
+    session.authenticate("u", "p")
+    return session, fake.connection()
+
+
+def restarted(session, payload="", **attrs):
+    session.post(payload, xmpp_restart="true", **attrs)
+    features = session.wait_stanza("{%s}features" % STREAMS)
+    assert features.find("{%s}bind" % BIND) is not None
+
+
+def test_restart_without_to_and_lang_uses_those_of_the_session(logged_in):
+    session, connection = logged_in
+    restarted(session)
+    first, second = connection.headers
+    assert second["to"] == "echo.fake" and second[LANG] == "de"
+    assert second["version"] == first["version"] == "1.0"
+
+
+def test_restart_cannot_change_the_domain(logged_in):
+    session, connection = logged_in
+    restarted(session, to="elsewhere.example")
+    assert connection.headers[1]["to"] == "echo.fake"
+
+
+def test_stanza_in_a_restart_request_is_ignored(logged_in):
+    session, connection = logged_in
+    restarted(session, message("echo.fake", "ignored"), to="echo.fake")
+    assert session.ask(message("echo.fake", "taken")).texts() == ["taken"]
+    assert connection.bodies() == ["taken"]
+
+
+def test_from_of_a_restart_goes_into_the_stream_header(logged_in):
+    session, connection = logged_in
+    restarted(session, to="echo.fake", from_="other@echo.fake")
+    assert connection.headers[1].get("from") == "other@echo.fake"
