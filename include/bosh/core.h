@@ -138,6 +138,7 @@ typedef struct bosh_terms_t {
     bool acks;                     /* ack='1' at creation (section 9) */
     bool is_polling;               /* nothing is ever held (section 12) */
     bool has_content;              /* a Content-Type of its own: see the greeting */
+    bool takes_gzip;               /* announced: requests may come compressed */
     uint8_t streams;               /* how many it may have; more than 1 is announced */
 } bosh_terms_t;
 

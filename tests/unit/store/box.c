@@ -320,7 +320,11 @@ void box_forget(box_t *b, sess_t *s)
 {
     bosh_store_end(b->st, s->ref, BOSH_COND_SYSTEM_SHUTDOWN, BOSH_REASON_SHUTDOWN, b->now,
                    &b->knocks);
-    box_up_ended(b, s);
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
+        sess_t leg = { .ref = box_leg(s, n) };
+
+        box_up_ended(b, &leg);
+    }
     for (unsigned i = 0; i < 32; i++) {
         bosh_ref_t refs[8];
 
