@@ -206,7 +206,7 @@ def test_form_that_navigates_is_refused(site, fake, where):
 def test_same_over_http2(site, fake, tmp_path):
     (tmp_path / "body").write_bytes(creation())
     for origin, status in ((own(site.tls, "https"), b"200"), ("https://evil.example", b"403")):
-        out = subprocess.run(["curl", "-sk", "--http2", "-o", str(tmp_path / "out"),
+        out = subprocess.run(["curl", "-skS", "--http2", "-o", str(tmp_path / "out"),
                               "-w", "%{http_version} %{http_code}", "-H", "Origin: " + origin,
                               "--data-binary", "@%s" % (tmp_path / "body"), site.tls.url],
                              stdout=subprocess.PIPE, timeout=30).stdout
