@@ -174,6 +174,7 @@ static void send_again(client_t *c)
             said.key ^= 1;
         }
         world_request(w, rid, said);
+        world_pass(w, 0); /* replaced copies come back */
     }
 }
 

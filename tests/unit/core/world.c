@@ -207,6 +207,7 @@ static void step(world_t *w, bosh_event_t ev, waiter_t *x)
         w->last_attended = w->now;
     }
     w->doing = ev.kind;
+    w->step++;
     bosh_step(&w->s, &ev, w->now, &w->acts);
     if (w->is_traced) {
         trace(w, &ev);

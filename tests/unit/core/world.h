@@ -96,6 +96,7 @@ typedef struct world_t {
     leg_t legs[BOSH_MAX_STREAMS];
     unsigned n_legs;
     uint64_t acked, report;
+    uint64_t step, too_old_at, too_old; /* in that step all up to too_old are too much */
     unsigned key; /* the next request's must hash to it; 0: must not have one */
     unsigned hasty;
     upward_t expected[WORLD_EXPECTED];

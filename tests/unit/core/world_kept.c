@@ -81,6 +81,21 @@ static bool is_too_much(world_t *w, uint64_t rid)
     return bytes > BOSH_KEPT_BYTES;
 }
 
+/* The newest that is too much, before any is dropped in this step. */
+static uint64_t newest_too_much(world_t *w)
+{
+    uint64_t rid = w->next_answer - 1;
+
+    if (w->too_old_at != w->step) {
+        while (w->next_answer - rid <= BOSH_SLOTS && rid >= w->first_rid && !is_too_much(w, rid)) {
+            rid--;
+        }
+        w->too_old_at = w->step;
+        w->too_old = w->next_answer - rid <= BOSH_SLOTS && rid >= w->first_rid ? rid : 0;
+    }
+    return w->too_old;
+}
+
 void world_check_drop(world_t *w, const bosh_action_t *a)
 {
     uint64_t rid = w->next_answer - 1;
@@ -89,11 +104,11 @@ void world_check_drop(world_t *w, const bosh_action_t *a)
         rid--;
     }
     assert_false(world_fate(w, rid)->dropped);
+    assert_true(is_outdated(w, rid) || rid <= newest_too_much(w) || w->had_stuck);
     if (is_being_written(w, rid)) {
         assert_true(w->next_answer - rid > KEPT || w->had_stuck);
         w->had_stuck = true;
     }
-    assert_true(is_outdated(w, rid) || is_too_much(w, rid) || w->had_stuck);
     world_fate(w, rid)->dropped = true;
 }
 
