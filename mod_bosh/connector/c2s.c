@@ -189,6 +189,10 @@ void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason)
         c->condition = condition;
         c->reason = reason;
     }
+    if (c->state == BOUNCING) {
+        bosh_log(BOSH_LOG_DEBUG, BOSHNO(1010) "%s: its server did not take all that went back",
+                 c->name);
+    }
     c2s_close_socket(c);
     c->state = DRAINING;
     c->deadline = 0;

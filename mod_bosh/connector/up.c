@@ -88,9 +88,6 @@ static void restart(c2s_t *c, const bosh_up_t *up)
 bool up_is_over(c2s_t *c, bosh_up_t *up)
 {
     bosh_store_take_up(c->k->args->store, c->ref, NULL, 0, c->k->now, up, &c->k->knocks);
-    if (up->restart) {
-        restart(c, up);
-    }
     return up->ended || up->reason != BOSH_REASON_NONE;
 }
 

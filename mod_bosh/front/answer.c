@@ -186,13 +186,23 @@ static void compose_head(bosh_buf_t *out, const bosh_outcome_t *o, const char *s
     bosh_buf_add_z(out, o->payload_len > 0 ? ">" : "/>");
 }
 
-/* Only what needs it: it takes the store's lock. */
+/* Only what needs it: it takes the store's lock. The Content-Type was given to the first
+ * stream. */
 static void fetch_greeting(const bosh_outcome_t *o, bosh_greeting_t *g)
 {
+    bool is_greeting =
+        o->answer.kind == BOSH_ANSWER_CREATED || o->answer.kind == BOSH_ANSWER_STREAM;
+    bosh_ref_t first = o->ref;
+    bosh_greeting_t own;
+
     memset(g, 0, sizeof(*g));
-    if (o->terms.has_content || o->answer.kind == BOSH_ANSWER_CREATED
-        || o->answer.kind == BOSH_ANSWER_STREAM) {
+    first.stream = 0;
+    if (is_greeting) {
         bosh_store_greeting(room_store(), o->ref, g);
+    }
+    if (o->terms.has_content && !(is_greeting && bosh_ref_same(first, o->ref))) {
+        bosh_store_greeting(room_store(), first, &own);
+        memcpy(g->content, own.content, sizeof(g->content));
     }
 }
 

@@ -252,6 +252,10 @@ static int refuse_http(request_rec *r, int status, bosh_condition_t condition)
 {
     bench_t *b = bench_take();
 
+    /* An HTTP/2 client may take an answer before the end of its request for an error. */
+    if (!read_body(r, &b->in)) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
     r->status = status;
     answer_refusal(r, b, condition, false, NULL);
     bench_return(b);

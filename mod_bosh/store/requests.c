@@ -163,6 +163,8 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
     bosh_event_t ev;
     const size_t need = sizeof(bosh_upstream_t) + sizeof(bosh_greeting_t) + 4 * BLOCK_BYTES;
     const chain_t none = EMPTY_CHAIN;
+    addition_t add;
+    bosh_str_t kept = kept_bytes(req, &add);
     names_t names = { 0 };
     record_t *r = NULL;
 
@@ -176,7 +178,7 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
     if (!store_lock(st, &o->knocks)) {
         return;
     }
-    if (chain_has_room_locked(st, &none, need + req->payload.len)) {
+    if (chain_has_room_locked(st, &none, need + kept.len)) {
         r = record_new_locked(st, sid);
         if (!r && record_reclaim_locked(st)) {
             r = record_new_locked(st, sid);
@@ -185,7 +187,7 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
     if (r) {
         fill_record(st, r, birth, &names, now, &o->knocks);
         ev = as_event(r, req);
-        step_request(st, r, &ev, req->payload, now, out, o);
+        step_request(st, r, &ev, kept, now, out, o);
         sid_encode(sid, sid_text);
     }
     store_unlock(st);

@@ -139,6 +139,7 @@ static bool bounce_tag(bosh_buf_t *out, bosh_str_t tag)
     if (!bosh_utf8_valid(tag) || !bosh_xml_reader_init(&b.reader, &handler, &limits)) {
         return false;
     }
+    b.reader.forgives_uris = true; /* as for the server that sent it */
     b.out = out;
     b.is_read = false;
     verdict = bosh_xml_reader_feed(&b.reader, tag.p, tag.len, false);

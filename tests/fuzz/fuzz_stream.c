@@ -3,7 +3,8 @@
  * What a server sends. The first byte is the size of the chunks; events and
  * verdict must be those of the whole in one piece, of single bytes, and of a
  * stream that finds another stream's parsers in its pool. Each stanza must be,
- * for expat, the element that expat finds at its place in the input.
+ * for expat, the element that expat finds at its place in the input. The bounces
+ * of all of them, cut anywhere, must be those of each, and elements for expat.
  */
 #include <string.h>
 
@@ -16,6 +17,8 @@ typedef struct record_t {
     bosh_buf_t log;   /* every event, as text */
     bosh_str_t input; /* to compare stanzas with; absent: do not */
     unsigned stanzas;
+    bosh_buf_t down;    /* all stanzas, one behind the other */
+    bosh_buf_t bounces; /* of each one */
 } record_t;
 
 static void log_part(record_t *r, const char *name, bosh_str_t value)
@@ -68,6 +71,9 @@ static void on_stanza(void *baton, bosh_stanza_kind_t kind, bosh_str_t xml)
     r->stanzas++;
     if (r->input.p) {
         compare(r, kind, xml);
+        (void)bosh_buf_add_str(&r->down, xml);
+        oracle_require(bosh_xml_add_bounce(&r->bounces, xml), "no stanza to be bounced", r->input,
+                       xml);
     }
     (void)bosh_buf_add_uint(&r->log, kind);
     log_part(r, " stanza", xml);
@@ -108,6 +114,36 @@ static void run(bosh_parser_pool_t *pool, bosh_str_t input, size_t chunk, record
     }
     (void)bosh_buf_add_uint(&r->log, verdict);
     bosh_stream_free(s);
+}
+
+static void check_bounces(const record_t *r, size_t chunk)
+{
+    const oracle_options_t options = { .is_whole = true };
+    bosh_str_t down = bosh_buf_str(&r->down);
+    bosh_buf_t all;
+    bosh_bouncer_t b;
+    oracle_t o;
+
+    bosh_buf_init(&all, 0);
+    bosh_bouncer_init(&b);
+    for (size_t at = 0; at < down.len; at += chunk) {
+        bosh_bouncer_feed(&b, &all, down.p + at, down.len - at < chunk ? down.len - at : chunk);
+    }
+    oracle_require(b.depth == 0 && !b.is_in_tag && b.lost == 0, "stanzas are not told apart", down,
+                   bosh_buf_str(&all));
+    oracle_require(bosh_str_same(bosh_buf_str(&all), bosh_buf_str(&r->bounces)), "other bounces",
+                   bosh_buf_str(&all), bosh_buf_str(&r->bounces));
+
+    bosh_buf_clear(&all);
+    (void)bosh_buf_add_z(&all, "<body xmlns='jabber:client'>");
+    (void)bosh_buf_add_str(&all, bosh_buf_str(&r->bounces));
+    (void)bosh_buf_add_z(&all, "</body>");
+    oracle_read(&o, bosh_buf_str(&all), options);
+    oracle_require(o.is_accepted && o.children == b.bounced, "expat refuses bounces", down,
+                   bosh_buf_str(&all));
+    oracle_free(&o);
+    bosh_bouncer_free(&b);
+    bosh_buf_free(&all);
 }
 
 static bosh_str_t without_leading_space(bosh_str_t s)
@@ -151,7 +187,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require_same(pool, input, chunk, &whole);
     require_same(pool, input, 1, &whole);
     require_same(pool, input, input.len, &whole);
+    check_bounces(&whole, chunk);
+    check_bounces(&whole, 1);
 
+    bosh_buf_free(&whole.down);
+    bosh_buf_free(&whole.bounces);
     bosh_buf_free(&whole.log);
     bosh_parser_pool_destroy(pool);
     return 0;

@@ -209,6 +209,9 @@ class Connection(asyncio.Protocol):
         self.stanzas.remove(found)
         return found
 
+    def wait_headers(self, count, seconds=5):
+        until(lambda: len(self.headers) == count, seconds, "%d stream headers" % count)
+
     def wait_closing_tag(self, seconds=5):
         until(lambda: self.stream_closed, seconds, "the closing tag")
 

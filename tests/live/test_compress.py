@@ -113,10 +113,16 @@ def test_http_1_0_gets_its_length(site, fake, new_session):
         assert check_packed(answer).texts() == [text]
 
 
-def test_http2_compressed_and_held(make_httpd, fake, new_session, tmp_path):
+def test_tls_and_http2_compressed_and_held(make_httpd, fake, new_session, tmp_path):
     server = make_httpd(extra="AddOutputFilterByType DEFLATE text/xml\nBoshCompress on")
     endpoint = bosh.Endpoint(server.tls_port, tls=True)
     session = new_session(endpoint).open("echo.fake", wait=10)
+    wire = endpoint.wire()
+    for n in range(3):
+        wire.send(session.bytes(), headers=GZIP)
+        wire.silent(0.1)
+        fake.connection().push("tls %d" % n)
+        assert check_packed(wire.answer(2)).texts() == ["tls %d" % n]
     (tmp_path / "body").write_bytes(session.bytes())
     curl = subprocess.Popen(["curl", "-sk", "--http2", "--compressed", "-i", "--data-binary",
                              "@%s" % (tmp_path / "body"), "-H", "Content-Type: text/xml",

@@ -69,6 +69,15 @@ def test_all_answers_of_the_session_have_it(site, fake, new_session, where):
         assert answer.header("Content-Length") == str(len(answer.raw))
 
 
+def test_answers_about_further_streams_have_it(site, fake, new_session):
+    session = new_session(site.main).open("echo.fake", content="text/html")
+    for to in ("elsewhere.example", "nobody.example"):
+        answer = session.ask(to=to)
+        assert answer.body.get("stream")
+        assert answer.header("Content-Type") == "text/html"
+        session.ended = None
+
+
 def test_sessions_do_not_mix_their_types(site, fake, new_session):
     sessions = {content: new_session(site.main).open("echo.fake", content=content)
                 for content in (None, "text/html", "text/plain; a=b")}

@@ -2,6 +2,7 @@
 """Whose pages may use the connection manager: BoshAllowOrigin, preflights, and what is
 refused so that nobody's form or script on another site can."""
 import re
+import subprocess
 
 import pytest
 
@@ -200,3 +201,13 @@ def test_form_that_navigates_is_refused(site, fake, where):
     assert fake.since_mark() == []
     assert endpoint.wire().ask(None, method="GET",
                                headers=[("Sec-Fetch-Mode", "navigate")]).status == 200
+
+
+def test_same_over_http2(site, fake, tmp_path):
+    (tmp_path / "body").write_bytes(creation())
+    for origin, status in ((own(site.tls, "https"), b"200"), ("https://evil.example", b"403")):
+        out = subprocess.run(["curl", "-skS", "--http2", "-o", str(tmp_path / "out"),
+                              "-w", "%{http_version} %{http_code}", "-H", "Origin: " + origin,
+                              "--data-binary", "@%s" % (tmp_path / "body"), site.tls.url],
+                             stdout=subprocess.PIPE, timeout=30).stdout
+        assert out == b"2 " + status

@@ -68,6 +68,8 @@ static const example_t examples[] = {
     { "<iq type='GET' id='1'/>", "" },
     { "<message xmlns='urn:other'/>", "" },
     { "<message xmlns=''/>", "" },
+    { "<message xmlns='no|uri' xmlns:x='a b' x:y='1'/>", "" },
+    { "<message xmlns:x='a b' x:y='1'/>", "<message type='error'>" MESSAGE_ERROR },
     { "<iq xmlns='jabber:server' type='get'/>", "" },
     { "<messages/>", "" },
     { "<stream:features><message xmlns='jabber:client'/></stream:features>", "" },
