@@ -416,7 +416,6 @@ void world_up_ended(world_t *w, uint8_t i, bosh_condition_t condition, bosh_reas
     step(w, ev, NULL);
     if (!w->is_over && leg->is_up) {
         world_leg_ends(leg, condition, reason);
-        w->is_open = true; /* another one goes on */
     }
     leg->is_gone = true;
     if (!w->is_over && world_legs_up(w) == 0) {
