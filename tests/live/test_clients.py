@@ -2,6 +2,8 @@
 """What real clients send and depend on, seen on the wire: attribute for attribute and
 packet for packet, without the clients."""
 import select
+import socket
+import struct
 import time
 
 import pytest
@@ -12,6 +14,7 @@ from strictxml import BIND, CLIENT, HTTPBIND, SASL, STREAMS
 from waiting import PATIENCE, until
 
 XBOSH = "urn:xmpp:xbosh"
+SO_TIMESTAMPNS = 35  # Linux; the module socket has no name for it
 
 
 @pytest.fixture
@@ -78,6 +81,31 @@ def test_two_answers_never_arrive_in_the_wrong_order(opened):
             session.collect()
     assert [t for t in got if t[0] == "a"] == ["a %d" % n for n in range(25)]
     assert [t for t in got if t[0] == "b"] == ["b %d" % n for n in range(25)]
+
+
+def arrival(sock):
+    """When the answer that is there to be read arrived, by the kernel's clock."""
+    _, found, _, _ = sock.recvmsg(1, 128, socket.MSG_PEEK)
+    seconds, nanoseconds = struct.unpack("qq", found[0][2][:16])
+    return seconds + nanoseconds / 1e9
+
+
+def test_two_answers_keep_a_distance(site, fake, new_session):
+    """So that a client which does not sort them reads them one by one."""
+    session = new_session(site.wide).open("echo.fake", hold=2)
+    connection = fake.connection()
+    for n in range(15):
+        wires = [session.post(), session.post()]
+        for wire in wires:
+            wire.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        wires[1].held(0)
+        for wire in wires:
+            connection.push("x")
+            assert wire.wait_readable(5 * PATIENCE)
+        apart = arrival(wires[1].sock) - arrival(wires[0].sock)
+        assert apart > 0.002, "%.1f ms apart" % (1000 * apart)
+        session.collect()
+        session.collect()
 
 
 def test_request_while_its_first_copy_is_held_is_routine(opened):

@@ -151,6 +151,18 @@ def test_case_of_keys_does_not_matter(site, fake, new_session):
         assert session.ask(message("echo.fake", "b%d" % n), key=upper.next()).texts() == ["b%d" % n]
 
 
+def test_repeat_with_another_key_is_not_answered(keyed):
+    """Who saw a sid and a rid on their way learns no answer by them."""
+    session, keys, connection = keyed
+    key = keys.next()
+    data = session.bytes(message("echo.fake", "x"), key=key)
+    first = session.endpoint.wire().ask(data)
+    assert session.endpoint.wire().ask(data).raw == first.raw
+    answer = session.endpoint.wire().ask(data.replace(key.encode(), b"0" * 40))
+    assert (answer.type, answer.condition) == ("terminate", "item-not-found")
+    connection.wait_ended()
+
+
 def test_new_sequence_of_keys_is_switched_to(keyed):
     session, keys, connection = keyed
     fresh = Keys(seed="another")
@@ -242,3 +254,30 @@ def test_undelivered_question_comes_back_as_service_unavailable(short):
 def test_undelivered_error_is_dropped(short):
     assert undelivered(*short, "<message from='a@b.example/c' id='e1' type='error'/>"
                                "<iq from='a@b.example/c' id='e2' type='error'/>") == []
+
+
+def test_message_in_an_answer_that_nobody_read_comes_back(site, fake, new_session):
+    session = new_session(site.short).open("echo.fake", wait=8)
+    connection = fake.connection()
+    wire = session.hold()
+    wire.held()
+    connection.send("<message from='a@b.example/c' id='unread'><body>x</body></message>")
+    until(wire.has_input, 5, "the answer")
+    connection.wait_ended(10)
+    assert [(s.get("type"), s.get("to"), s.get("id")) for s in connection.stanzas] \
+        == [("error", "a@b.example/c", "unread")]
+
+
+def test_message_that_was_read_does_not_come_back(site, fake, new_session):
+    """The client asked again: it has what came before."""
+    session = new_session(site.short).open("echo.fake", wait=8)
+    connection = fake.connection()
+    session.hold().held()
+    connection.send("<message from='a@b.example/c' id='read'><body>x</body></message>")
+    assert session.collect().texts() == ["x"]
+    wire = session.hold()
+    wire.held()
+    wire.close()
+    session.pending.clear()
+    connection.wait_ended(10)
+    assert connection.stanzas == []

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import procfs
 from bosh import message
 from waiting import PATIENCE, until
 
@@ -43,13 +44,22 @@ def test_polling_too_often_ends_the_session(polling):
     connection.wait_ended()
 
 
-def test_polling_again_after_a_payload_is_not_too_often(polling):
+def test_polling_again_after_a_payload_is_not_too_often(polling, fake):
     session, connection = polling
-    for n in range(3):
-        connection.push("p%d" % n)
-        until(lambda: session.ask(message("echo.fake", "x")).type is None
-              and any("p%d" % n in a.texts() for a in session.answers), 5, "the stanza")
-    assert not connection.gone
+    connection.push("payload")
+    connector_port = connection.transport.get_extra_info("peername")[1]
+    until(lambda: procfs.has_read_all(connector_port, fake.port), 5, "the connector to read it")
+    time.sleep(0.3)  # nobody can be asked whether it is in the store by now
+    assert session.ask().texts() == ["payload"]
+    assert session.ask().type is None
+    assert ended_by(session.ask(), "policy-violation")
+
+
+def test_polling_with_payloads_is_never_too_often(polling):
+    session, connection = polling
+    for n in range(5):
+        assert session.ask(message("echo.fake", "x")).type is None
+    connection.wait_bodies(*"xxxxx")
 
 
 def test_polling_at_the_agreed_interval_is_fine(site, fake, new_session):
