@@ -467,6 +467,17 @@ class Session:
             self.post("<presence xmlns='jabber:client'/>")
         return self
 
+    def gather(self, count, *wires):
+        """The texts of that many messages: from the answers on these wires, in turn, then
+        from those of new requests. Which answer has which is the manager's choice, and a
+        matter of speed."""
+        texts, wires = [], list(wires)
+        while len(texts) < count:
+            answer = wires.pop(0).answer() if wires else self.ask()
+            assert answer.type is None, answer
+            texts += answer.texts()
+        return texts
+
     def hold(self, wire=None):
         """Makes sure that a request is being held; returns its wire."""
         if not self.pending:

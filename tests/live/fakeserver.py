@@ -126,6 +126,8 @@ class Connection(asyncio.Protocol):
                         % (escape(tree.get("id", "")), payload))
 
     def _message(self, tree):
+        if tree.get("type") == "error":
+            return  # nothing answers an error
         self._write("<message from='%s' id='%s' type='chat'><body>%s</body></message>"
                     % (escape(self.to), escape(tree.get("id", "")),
                        escape(tree.findtext("{%s}body" % CLIENT) or "")))
@@ -217,9 +219,9 @@ class Connection(asyncio.Protocol):
         until(lambda: self.stream_closed, seconds, "the closing tag")
 
     def bodies(self):
-        """The texts of all messages received, in order."""
+        """The texts of all messages received, in order; errors are the manager's own."""
         return [t.findtext("{%s}body" % CLIENT) for t in list(self.stanzas)
-                if t.tag == "{%s}message" % CLIENT]
+                if t.tag == "{%s}message" % CLIENT and t.get("type") != "error"]
 
     def wait_bodies(self, *texts, seconds=5):
         until(lambda: len(self.bodies()) >= len(texts), seconds,

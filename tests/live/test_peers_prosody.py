@@ -50,10 +50,10 @@ def test_restart_and_bind_may_arrive_in_the_wrong_order(at_999):
     early.held(0.2)
     assert len(connection.headers) == 1
     late.send(restart)
-    session.inbox += late.answer().stanzas
-    if not any(s.tag == "{%s}iq" % CLIENT for s in session.inbox):
-        session.inbox += early.answer().stanzas
-    assert [s.tag for s in session.inbox] == ["{%s}features" % STREAMS, "{%s}iq" % CLIENT]
+    stanzas, wires = [], [late, early]
+    while len(stanzas) < 2:
+        stanzas += (wires.pop(0).answer() if wires else session.ask()).stanzas
+    assert [s.tag for s in stanzas] == ["{%s}features" % STREAMS, "{%s}iq" % CLIENT]
     early.close()
     late.close()
 
@@ -74,10 +74,7 @@ def test_requests_sent_at_the_same_moment_work(at_999):
     wires = [session.endpoint.wire() for _ in data]
     for wire, request in zip(wires, data):
         wire.send(request)
-    texts = wires[0].answer().texts()
-    if len(texts) < 2:
-        texts += wires[1].answer().texts()
-    assert texts == ["two", "three"]
+    assert session.gather(2, *wires) == ["two", "three"]
     for wire in wires:
         wire.close()
 
