@@ -171,6 +171,11 @@ void bosh_store_request(bosh_store_t *store, bosh_str_t sid, uint64_t realm, boo
                         const bosh_request_t *req, bosh_msec_t now, bosh_buf_t *out,
                         bosh_outcome_t *outcome);
 
+/* What was agreed on with a session's client, for an answer to a request that is refused
+ * before the session is asked. False: there is no such session here. */
+bool bosh_store_peek(bosh_store_t *store, bosh_str_t sid, uint64_t realm, bosh_terms_t *terms,
+                     bosh_ref_t *ref);
+
 /* A held request comes back. asks: 0 or BOSH_ASKS_URGENT. */
 void bosh_store_due(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
                     uint8_t asks, bosh_msec_t now, bosh_buf_t *out, bosh_outcome_t *outcome);

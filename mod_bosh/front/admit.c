@@ -229,6 +229,22 @@ static void request(request_rec *r, bench_t *b, material_t *m, bosh_request_t *r
                        &b->out, &a->outcome);
 }
 
+/* Refused before its session was asked: the answer still is one of that session. */
+static void note_session(request_rec *r, bosh_str_t sid, admission_t *a)
+{
+    bosh_terms_t terms;
+    bosh_ref_t ref;
+    bosh_greeting_t greeting;
+
+    if (!sid.p || !bosh_store_peek(room_store(), sid, realm_of(r), &terms, &ref)) {
+        return;
+    }
+    a->legacy = terms.ver_major == 0;
+    if (terms.has_content && bosh_store_greeting(room_store(), ref, &greeting)) {
+        memcpy(a->content, greeting.content, sizeof(a->content));
+    }
+}
+
 void admit(request_rec *r, bench_t *b, guest_t *g, admission_t *a)
 {
     const bosh_str_t *attr = b->body.attr;
@@ -239,6 +255,7 @@ void admit(request_rec *r, bench_t *b, guest_t *g, admission_t *a)
     /* Of a session that exists, only the store knows. */
     a->legacy = !attr[BOSH_A_SID].p && !attr[BOSH_A_VER].p;
     if (!fill_request(r, b, g, &m, &req, a)) {
+        note_session(r, attr[BOSH_A_SID], a);
         return;
     }
     if (attr[BOSH_A_SID].p) {

@@ -223,6 +223,26 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
     store_unlock(st);
 }
 
+bool bosh_store_peek(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bosh_terms_t *terms,
+                     bosh_ref_t *ref)
+{
+    bosh_knocks_t knocks = { 0 };
+    record_t *r;
+    bool found;
+
+    if (!store_lock(st, &knocks)) {
+        return false;
+    }
+    r = record_find_locked(st, sid);
+    found = r && r->realm == realm;
+    if (found) {
+        *terms = r->core.terms;
+        *ref = record_ref(st, r);
+    }
+    store_unlock(st);
+    return found;
+}
+
 void bosh_store_due(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
                     uint8_t asks, bosh_msec_t now, bosh_buf_t *out, bosh_outcome_t *o)
 {

@@ -44,15 +44,19 @@ def test_closed_stream_is_remote_stream_error(site, fake, new_session):
     assert session.collect().condition == "remote-stream-error"
 
 
-def test_stop_of_the_server_is_system_shutdown(make_httpd, fake, new_session):
+def test_connector_that_is_told_to_stop_says_system_shutdown(make_httpd, fake, new_session):
+    """httpd's parent starts another one: that serves those who come anew."""
     server = make_httpd(servers=1)
+    old = server.connector()
     session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
     session.hold().held()
-    os.kill(server.parent, signal.SIGWINCH)
+    os.kill(old, signal.SIGTERM)
     answer = session.collect()
     assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
     fake.connection().wait_ended()
-    until(lambda: not server.is_running() and not server.processes(), 15, "everything to end")
+    assert fake.connection().stream_closed
+    until(lambda: [p for p in server.connectors() if p != old], 10, "another connector")
+    new_session(bosh.Endpoint(server.port)).open("echo.fake")
 
 
 def test_end_is_remembered_for_those_who_come_late(site, fake, new_session):
