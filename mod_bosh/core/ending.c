@@ -54,9 +54,6 @@ void end_upstream(step_t *st, unsigned stream, bosh_condition_t condition, bosh_
     if (s->state == BOSH_ENDED || !legs_ended(s, stream, condition, reason)) {
         return;
     }
-    if (s->state == BOSH_OPENING && legs_are_up(s)) {
-        s->state = BOSH_OPEN; /* another one goes on without the first */
-    }
     if (!legs_are_up(s)) {
         end_session(st, condition, reason); /* nothing is left to be closed */
     }

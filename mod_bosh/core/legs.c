@@ -143,7 +143,6 @@ void legs_add(step_t *st, bosh_slot_t *slot)
         .since = st->now,
         .state = slot->refused ? BOSH_LEG_GONE : BOSH_LEG_OPENING,
         .condition = slot->refused,
-        .end_told = slot->refused != 0, /* by the answer that gives its name */
     };
     if (!slot->refused) {
         a = act(st, BOSH_DO_OPEN);
@@ -197,7 +196,6 @@ void legs_close(step_t *st)
             act(st, BOSH_DO_CLOSE)->stream = i;
             leg->state = BOSH_LEG_CLOSING;
         }
-        leg->end_due = 0; /* the session's end says it all */
     }
 }
 

@@ -228,6 +228,48 @@ static void only_ack_1_means_acks(void **state)
     assert_false(terms.acks);
 }
 
+static bosh_terms_t agree(const char *wait, const char *hold, bosh_policy_t p)
+{
+    bosh_offer_t o = offer();
+
+    o.wait = bosh_str(wait);
+    o.hold = bosh_str(hold);
+    assert_true(bosh_negotiate(&o, &p, &terms));
+    return terms;
+}
+
+static void who_polls_may_be_away_for_longer(void **state)
+{
+    bosh_policy_t strict = policy;
+
+    (void)state;
+    assert_false(agree("60", "1", policy).is_polling);
+    assert_true(agree("0", "1", policy).is_polling);
+    assert_int_equal(terms.inactivity, 30 + 2 * 5);
+    assert_true(agree("60", "0", policy).is_polling);
+    assert_int_equal(terms.inactivity, 30 + 2 * 5);
+    strict.hold = 0;
+    assert_true(agree("60", "1", strict).is_polling);
+    strict = policy;
+    strict.wait = 0;
+    assert_true(agree("60", "1", strict).is_polling);
+    strict.polling = 0;
+    assert_int_equal(agree("0", "0", strict).inactivity, 30);
+}
+
+static void streams_are_as_many_as_allowed_and_there_is_room_for(void **state)
+{
+    bosh_policy_t p = policy;
+
+    (void)state;
+    p.streams = 2;
+    assert_int_equal(agree("60", "1", p).streams, 2);
+    p.streams = BOSH_MAX_STREAMS;
+    assert_int_equal(agree("60", "1", p).streams, BOSH_MAX_STREAMS);
+    p.streams = 258;
+    assert_int_equal(agree("60", "1", p).streams, BOSH_MAX_STREAMS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +286,8 @@ int main(void)
         cmocka_unit_test(window_never_outgrows_the_slots),
         cmocka_unit_test(malformed_numbers_are_refused),
         cmocka_unit_test(only_ack_1_means_acks),
+        cmocka_unit_test(who_polls_may_be_away_for_longer),
+        cmocka_unit_test(streams_are_as_many_as_allowed_and_there_is_room_for),
     };
 
     return cmocka_run_group_tests_name("negotiate", tests, NULL, NULL);

@@ -150,6 +150,35 @@ static void overtaken_requests_are_judged_in_their_turn(void **state)
     assert_int_equal(d.s.hasty, 1);
 }
 
+static void one_that_waited_long_for_its_turn_did_not_come_too_soon(void **state)
+{
+    (void)state;
+    request(&d, R + 1, 0);
+    d.now += TOO_SOON - 1;
+    request(&d, R, 0);
+    assert_int_equal(d.s.hasty, 1);
+    open_session(state);
+    request(&d, R + 1, 0);
+    d.now += TOO_SOON;
+    request(&d, R, 0);
+    assert_int_equal(d.s.hasty, 0);
+}
+
+/* Its client came back by another way. */
+static void the_latest_copy_says_whether_its_leaving_is_seen(void **state)
+{
+    (void)state;
+    request(&d, R, BOSH_ASKS_DEAF);
+    request(&d, R, 0);
+    request(&d, R + 1, 0);
+    assert_int_equal(d.s.hasty, 1);
+    open_session(state);
+    request(&d, R, 0);
+    request(&d, R, BOSH_ASKS_DEAF);
+    request(&d, R + 1, 0);
+    assert_int_equal(d.s.hasty, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +195,9 @@ int main(void)
         cmocka_unit_test_setup(fewer_than_requests_are_not_counted, open_session),
         cmocka_unit_test_setup(pauses_and_ends_are_not_counted, open_session),
         cmocka_unit_test_setup(overtaken_requests_are_judged_in_their_turn, open_session),
+        cmocka_unit_test_setup(one_that_waited_long_for_its_turn_did_not_come_too_soon,
+                               open_session),
+        cmocka_unit_test_setup(the_latest_copy_says_whether_its_leaving_is_seen, open_session),
     };
 
     return cmocka_run_group_tests_name("overactivity", tests, NULL, NULL);
