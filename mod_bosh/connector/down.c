@@ -118,6 +118,16 @@ static void end_by_server(c2s_t *c)
             c->stream_error ? BOSH_REASON_STREAM_ERROR : BOSH_REASON_STREAM_CLOSED);
 }
 
+/* The store has given the session up: some process was killed while changing it. */
+static void end_without_session(c2s_t *c)
+{
+    bosh_up_t up;
+
+    up_is_over(c, &up);
+    c2s_part(c, BOSH_STR("</stream:stream>"));
+    c2s_end(c, (bosh_condition_t)up.condition, (bosh_reason_t)up.reason);
+}
+
 /* ---- bytes ---------------------------------------------------------------- */
 
 /* False: the stream is over, and c with it. */
@@ -129,8 +139,7 @@ static bool feed(c2s_t *c, const char *p, size_t len)
         verdict = BOSH_XML_NO_MEMORY;
     }
     if (c->state == STREAMING && (c->down.len > 0 || c->opens) && down_put(c) == BOSH_PUT_GONE) {
-        c2s_part(c, BOSH_STR("</stream:stream>"));
-        c2s_end(c, BOSH_COND_NONE, BOSH_REASON_NONE);
+        end_without_session(c);
         return false;
     }
     if (c->stream_error || c->closed) {

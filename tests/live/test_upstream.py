@@ -3,6 +3,7 @@
 every kind in every state, and stanzas that find no client any more. The test plays the
 server (puppet.*)."""
 import os
+import random
 import re
 import signal
 import time
@@ -11,6 +12,7 @@ import pytest
 
 import bosh
 from fakeserver import FEATURES_BIND, FEATURES_LOGIN
+from httpd import ASAN
 from play import (CLOSING, ERROR, ERRORS, STANZA_ERRORS, STREAM_ERRORS, Play, bounces, tag,
                   text_message, texts, wait_over)
 from prosody import ACCOUNTS, DOMAIN
@@ -468,8 +470,15 @@ def test_server_that_reads_nothing_is_left_in_the_end(play, site):
     assert time.monotonic() - started > 8
 
 
+def peak_memory(pid):
+    """The most that a process ever had, in KiB."""
+    with open("/proc/%d/status" % pid) as f:
+        return int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1))
+
+
 def test_full_queue_goes_back_whole_and_in_order(play, site):
     """As much as a session can hold, and more that waits in the socket."""
+    before = peak_memory(site.httpd.connector())
     p = play("bound", endpoint=site.short)
     ids = ["n%d" % n for n in range(12000)]
     for part in cut(ids, 1000):
@@ -478,6 +487,8 @@ def test_full_queue_goes_back_whole_and_in_order(play, site):
     found = [b[2] for b in bounces(p.server)]
     assert found == ids[:len(found)]
     assert len(found) * 140 > 1024 * 1024
+    grown = peak_memory(site.httpd.connector()) - before
+    assert grown < 16 * 1024 or ASAN, "the connector grew by %d KiB" % grown
 
 
 def test_stanza_of_the_largest_size_goes_back(play, site):
@@ -496,6 +507,72 @@ def test_when_httpd_stops(make_httpd, fake, new_session):
     wait_over(p.server, 8)
     assert [b[2] for b in bounces(p.server)] == ["u"]
     p.server.send(CLOSING)
+
+
+def flow(p, count):
+    """The server sends that many messages, about one per millisecond; their names."""
+    names = ["n%d" % n for n in range(count)]
+    p.server.send_pieces([text_message(n, " id='%s'" % n).encode() for n in names], 0.001,
+                         wait=False)
+    return names
+
+
+@pytest.mark.parametrize("end", ["terminate", "breach"])
+def test_nothing_is_lost_nor_doubled_by_an_end_in_the_flow(play, fake, end):
+    """Each message is delivered or bounced, whatever the moment; only those that are
+    behind the closing tag are neither."""
+    dice = random.Random()
+    for n in range(20):
+        fake.mark()
+        p = play("bound")
+        names = flow(p, 150)
+        answers = []
+        for _ in range(dice.randrange(6)):
+            p.session.post()
+            answers.append(p.collect())
+        time.sleep(dice.random() * 0.03)
+        if end == "terminate":
+            answers += p.session.terminate("")
+        else:
+            data = p.session.bytes(rid=p.session.rid + 50)
+            answers.append(p.endpoint.wire().ask(data))
+        wait_over(p.server)
+        delivered = texts(answers)
+        back = [b[2] for b in bounces(p.server)]
+        if end == "terminate" or not answers[:-1]:
+            assert delivered + back == names[:len(delivered + back)], n
+        else:
+            check_overlap(delivered, back, len(texts(answers[-2:])), names)
+        p.server.reset()
+        p.session.close()
+
+
+def check_overlap(delivered, back, most, names):
+    """The last ones delivered may come back as well: nothing says that they arrived."""
+    first = names.index(back[0]) if back else len(delivered)
+    assert delivered == names[:len(delivered)]
+    assert back == names[first:first + len(back)]
+    assert len(delivered) - most <= first <= len(delivered)
+
+
+def test_nothing_is_lost_when_clients_vanish_in_the_flow(site, fake, new_session):
+    dice = random.Random()
+    plays = []
+    for n in range(15):
+        fake.mark()
+        p = Play(site.short, fake, new_session).bound()
+        p.names = flow(p, 100)
+        p.answers = []
+        for _ in range(dice.randrange(8)):
+            p.session.post()
+            p.answers.append(p.collect())
+        p.hang_up()
+        plays.append(p)
+    for p in plays:
+        wait_over(p.server)
+        check_overlap(texts(p.answers), [b[2] for b in bounces(p.server)],
+                      len(texts(p.answers[-1:])), p.names)
+        assert p.names[-1] in [b[2] for b in bounces(p.server)]
 
 
 # ---- a real server ---------------------------------------------------------------------------
