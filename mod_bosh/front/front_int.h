@@ -4,7 +4,8 @@
  * room's loop.
  *
  *   hooks.c      hooks, child start and end
- *   handler.c    one HTTP request: method, reading, what to do with it
+ *   handler.c    one HTTP request: its method, what to do with it
+ *   input.c      its body
  *   bench.c      a worker's tools: parser and buffers, used again
  *   origin.c     which site's page sent it, and whether it may; CORS
  *   admit.c      from <body/> attributes to a request for the store
@@ -164,6 +165,13 @@ typedef struct bench_t {
 /* This thread's. */
 bench_t *bench_take(void);
 void bench_return(bench_t *b);
+
+/* ---- input.c ------------------------------------------------------------ */
+
+/* Asked before reading: where there is nothing to inflate, the filter goes. */
+bool input_is_inflated(const request_rec *r);
+/* False: longer than BoshMaxBody, or the client did not finish. */
+bool input_read(request_rec *r, bosh_buf_t *in);
 
 /* ---- origin.c ----------------------------------------------------------- */
 

@@ -1,80 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
-/* One HTTP request: its method, its body, and what is to be done with it. */
+/* One HTTP request: its method, and what is to be done with it. */
 
 #include "front_int.h"
 
-#include "util_filter.h"
-
 APLOG_USE_MODULE(bosh);
 
-#define READ_SIZE 8192
-#define NO_FILE   "bosh:" /* in the place of a file's path */
-
-/* ---- reading ------------------------------------------------------------ */
-
-/* Asked before reading: where there is nothing to inflate, the filter goes. */
-static bool has_inflate_filter(const request_rec *r)
-{
-    for (const ap_filter_t *f = r->input_filters; f; f = f->next) {
-        if (strcasecmp(f->frec->name, "DEFLATE") == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Adds what is in bb. False: too long. */
-static bool take_bytes(apr_bucket_brigade *bb, bosh_buf_t *in, size_t max, bool *ended)
-{
-    for (apr_bucket *e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && !*ended;
-         e = APR_BUCKET_NEXT(e)) {
-        const char *bytes;
-        apr_size_t len;
-
-        *ended = APR_BUCKET_IS_EOS(e);
-        if (APR_BUCKET_IS_METADATA(e)) {
-            continue;
-        }
-        if (apr_bucket_read(e, &bytes, &len, APR_BLOCK_READ) != APR_SUCCESS || len > max - in->len
-            || !bosh_buf_add(in, bytes, len)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* False: too long, or the client did not finish. A filter that inflates may have nothing
- * to give yet, which ap_get_client_block() would make look like the end. */
-static bool read_body(request_rec *r, bosh_buf_t *in)
-{
-    size_t max = bosh_config(r->server)->max_body;
-    apr_bucket_brigade *bb;
-    bool ended = false;
-
-    if (ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK) != OK) {
-        return false;
-    }
-    if (r->remaining > 0 && (apr_uint64_t)r->remaining > max) {
-        return false;
-    }
-    if (!ap_should_client_block(r)) {
-        return true;
-    }
-    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    while (!ended) {
-        if (ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE)
-                != APR_SUCCESS
-            || !take_bytes(bb, in, max, &ended)) {
-            apr_brigade_destroy(bb);
-            return false;
-        }
-        apr_brigade_cleanup(bb);
-    }
-    apr_brigade_destroy(bb);
-    return true;
-}
-
-/* ---- one request -------------------------------------------------------- */
+#define NO_FILE "bosh:" /* in the place of a file's path */
 
 static int refuse(request_rec *r, bench_t *b, const admission_t *a)
 {
@@ -183,8 +114,8 @@ static int handle_post(request_rec *r, bench_t *b)
     bosh_xml_limits_t limits = bosh_xml_body_limits;
     bosh_xml_verdict_t verdict;
 
-    b->inflates = has_inflate_filter(r);
-    if (!read_body(r, &b->in)) {
+    b->inflates = input_is_inflated(r);
+    if (!input_read(r, &b->in)) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of it is not read */
         return refuse_bytes(r, b, "the body is too long, or not complete", false);
     }
@@ -253,7 +184,7 @@ static int refuse_http(request_rec *r, int status, bosh_condition_t condition)
     bench_t *b = bench_take();
 
     /* An HTTP/2 client may take an answer before the end of its request for an error. */
-    if (!read_body(r, &b->in)) {
+    if (!input_read(r, &b->in)) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }
     r->status = status;

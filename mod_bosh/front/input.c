@@ -1,0 +1,69 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+/* A request's body, as httpd's filters give it: without chunks, inflated if they do that. */
+
+#include "front_int.h"
+
+#include "util_filter.h"
+
+#define READ_SIZE 8192
+
+bool input_is_inflated(const request_rec *r)
+{
+    for (const ap_filter_t *f = r->input_filters; f; f = f->next) {
+        if (strcasecmp(f->frec->name, "DEFLATE") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds what is in bb. False: too long. */
+static bool take_bytes(apr_bucket_brigade *bb, bosh_buf_t *in, size_t max, bool *ended)
+{
+    for (apr_bucket *e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && !*ended;
+         e = APR_BUCKET_NEXT(e)) {
+        const char *bytes;
+        apr_size_t len;
+
+        *ended = APR_BUCKET_IS_EOS(e);
+        if (APR_BUCKET_IS_METADATA(e)) {
+            continue;
+        }
+        if (apr_bucket_read(e, &bytes, &len, APR_BLOCK_READ) != APR_SUCCESS || len > max - in->len
+            || !bosh_buf_add(in, bytes, len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A filter that inflates may have nothing to give yet, which ap_get_client_block() would
+ * make look like the end. */
+bool input_read(request_rec *r, bosh_buf_t *in)
+{
+    size_t max = bosh_config(r->server)->max_body;
+    apr_bucket_brigade *bb;
+    bool ended = false;
+
+    if (ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK) != OK) {
+        return false;
+    }
+    if (r->remaining > 0 && (apr_uint64_t)r->remaining > max) {
+        return false;
+    }
+    if (!ap_should_client_block(r)) {
+        return true;
+    }
+    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    while (!ended) {
+        if (ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE)
+                != APR_SUCCESS
+            || !take_bytes(bb, in, max, &ended)) {
+            apr_brigade_destroy(bb);
+            return false;
+        }
+        apr_brigade_cleanup(bb);
+    }
+    apr_brigade_destroy(bb);
+    return true;
+}
