@@ -74,16 +74,13 @@ static void take(bosh_store_t *st, record_t *r, unsigned n, char *buf, size_t si
     up->more = leg->up.len > 0 || restart;
 }
 
-/* Why the stream is to go: its session's reason, or its own while that lives. */
+/* Why the stream is to go: its own reason, if that came before its session's. */
 static void tell_reason(const record_t *r, unsigned n, bosh_up_t *up)
 {
-    up->condition = r->core.condition;
-    up->reason = r->core.reason;
-    if (n < BOSH_MAX_STREAMS && r->core.state < BOSH_CLOSING && (r->wants_close & leg_bit(n))) {
-        up->condition = r->core.leg[n].condition;
-        up->reason =
-            up->condition == BOSH_COND_NONE ? BOSH_REASON_CLIENT : BOSH_REASON_CONNECT_TIMEOUT;
-    }
+    bool has_own = n < BOSH_MAX_STREAMS && r->core.leg[n].reason != BOSH_REASON_NONE;
+
+    up->condition = has_own ? r->core.leg[n].condition : r->core.condition;
+    up->reason = has_own ? r->core.leg[n].reason : r->core.reason;
 }
 
 void bosh_store_take_up(bosh_store_t *st, bosh_ref_t ref, char *buf, size_t size, bosh_msec_t now,

@@ -193,6 +193,7 @@ void box_open_leg(box_t *b, sess_t *s, unsigned n)
     assert_int_equal(
         bosh_store_put_down(b->st, box_leg(s, n), BOSH_STR(""), true, b->now, &b->knocks),
         BOSH_PUT_OK);
+    assert_int_equal(box_record(b, s)->core.leg[n].state, BOSH_LEG_OPEN);
     box_check(b);
 }
 

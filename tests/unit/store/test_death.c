@@ -386,6 +386,33 @@ static void only_the_session_being_changed_ends(void **state)
     begin(state);
 }
 
+/* A connector may hold a socket for each of its streams. */
+static void a_damaged_session_stays_until_all_of_its_streams_are_told(void **state)
+{
+    bosh_store_status_t status;
+    bosh_ref_t refs[8];
+    bosh_up_t up;
+
+    (void)state;
+    box_gone(&box, &victim, victim.rid + 1, box.holder);
+    die_inside(half_an_append);
+    for (unsigned n = 0; n < 3; n++) {
+        bosh_store_connector_mail(box.st, 0, refs, 8);
+        bosh_store_connector_mail(box.st, 1, refs, 8);
+        box.now += BOSH_SEC(31);
+        box_tick(&box, 0);
+        box_tick(&box, 1);
+        assert_true(box_record(&box, &victim)->in_use);
+        bosh_store_take_up(box.st, box_leg(&victim, n), text, 1, box.now, &up, &box.knocks);
+        assert_true(up.ended);
+    }
+    box_tick(&box, 0);
+    box_tick(&box, 1);
+    assert_false(box_record(&box, &victim)->in_use);
+    bosh_store_status(box.st, box.now, &status);
+    assert_int_equal(status.sessions, 2);
+}
+
 static void freed_record_that_was_not_put_back_is_found(void **state)
 {
     (void)state;
@@ -622,6 +649,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(only_the_session_being_changed_ends, begin, end),
+        cmocka_unit_test_setup_teardown(a_damaged_session_stays_until_all_of_its_streams_are_told,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(freed_record_that_was_not_put_back_is_found, begin, end),
         cmocka_unit_test_setup_teardown(whose_change_was_complete_loses_nothing, begin, end),
         cmocka_unit_test_setup_teardown(repair_may_be_interrupted, begin, end),

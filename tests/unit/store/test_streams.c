@@ -265,8 +265,11 @@ static void a_name_that_none_has_ends_the_session(void **state)
                            .stream = BOSH_STR("AAAAAAAAAAAAAAAA"),
                            .payload = BOSH_STR("<m/>"),
                            .holder = { box.child, 77 } };
+    sess_t hog;
 
     (void)state;
+    box_session(&box, &hog);
+    box_fill(&box, &hog); /* it needs no room */
     bosh_store_request(box.st, bosh_str(s.sid), REALM, true, &req, box.now, &box.buf, &box.out);
     assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
     assert_int_equal(box.out.answer.condition, BOSH_COND_ITEM_NOT_FOUND);
@@ -523,6 +526,28 @@ static void each_stream_has_its_own_back_pressure(void **state)
     assert_int_equal(refs[0].stream, 1);
 }
 
+/* The segment was full: the clock tells each stream that waits. */
+static void the_clock_tells_of_room_for_every_stream(void **state)
+{
+    bosh_ref_t refs[16];
+    sess_t hog;
+
+    (void)state;
+    box_session(&box, &hog);
+    box_open_leg(&box, &s, 1);
+    box_open_leg(&box, &s, 2);
+    mailed(refs);
+    box_fill(&box, &hog);
+    assert_int_equal(box_put_leg(&box, &s, 1, BOSH_STR("<m/>")), BOSH_PUT_NO_ROOM);
+    assert_int_equal(box_put_leg(&box, &s, 2, BOSH_STR("<m/>")), BOSH_PUT_NO_ROOM);
+    box_tick(&box, record()->connector);
+    assert_int_equal(mailed(refs), 0);
+    box_free_block(&box, &hog);
+    box_tick(&box, record()->connector);
+    assert_int_equal(mailed(refs), 2);
+    assert_int_equal(refs[0].stream + refs[1].stream, 3);
+}
+
 /* ---- ends ------------------------------------------------------------------------- */
 
 static void a_closed_stream_is_flushed_and_the_others_live(void **state)
@@ -549,6 +574,22 @@ static void a_closed_stream_is_flushed_and_the_others_live(void **state)
     assert_int_equal(u.reason, BOSH_REASON_NONE);
     forward(BOSH_NO_STREAM, BOSH_STR("<m/>"));
     assert_up(0, "<m/>");
+}
+
+static void a_connect_timeout_tells_its_reason(void **state)
+{
+    bosh_up_t u;
+
+    (void)state;
+    box_add_leg(&box, &s, 1, "slow.example");
+    box.now += BOSH_SEC(21);
+    box_tick(&box, record()->connector);
+    bosh_store_take_up(box.st, leg(1), NULL, 0, box.now, &u, &box.knocks);
+    assert_true(u.close && !u.ended);
+    assert_int_equal(u.reason, BOSH_REASON_CONNECT_TIMEOUT);
+    assert_int_equal(u.condition, BOSH_COND_REMOTE_CONNECTION_FAILED);
+    bosh_store_take_up(box.st, leg(0), NULL, 0, box.now, &u, &box.knocks);
+    assert_int_equal(u.reason, BOSH_REASON_NONE);
 }
 
 static void last_stanzas_of_a_lost_stream_come_with_its_end(void **state)
@@ -594,6 +635,32 @@ static void a_record_stays_until_the_last_stream_is_let_go(void **state)
     box_tick(&box, record()->connector);
     bosh_store_status(box.st, box.now, &status);
     assert_int_equal(status.sessions, 0);
+}
+
+static void nothing_of_its_streams_stays_behind(void **state)
+{
+    static const char canary[] = "nobody-else-may-read-this";
+    unsigned char names[BOSH_MAX_STREAMS][NAME_BYTES];
+    unsigned blocks;
+
+    (void)state;
+    end(state);
+    box_open(&box, 4 << 20, 12, 2, 1);
+    blocks = box_blocks_free(&box);
+    box_streams_session(&box, &s, 4);
+    box_add_leg(&box, &s, 1, canary);
+    box_open_leg(&box, &s, 2);
+    forward(BOSH_NO_STREAM, bosh_str(canary));
+    box_put_leg(&box, &s, 2, bosh_str(canary));
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
+        memcpy(names[n], record()->leg[n].name, NAME_BYTES);
+    }
+    box_forget(&box, &s);
+    assert_int_equal(box_blocks_free(&box), blocks);
+    assert_null(memmem(box.st->h, 4 << 20, canary, sizeof(canary) - 1));
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
+        assert_null(memmem(box.st->h, 4 << 20, names[n], NAME_BYTES));
+    }
 }
 
 static void a_successor_ends_each_stream_but_those_never_taken_up(void **state)
@@ -718,6 +785,9 @@ int main(void)
         T(an_answer_takes_what_one_stream_has_and_names_it),
         T(each_stream_has_its_own_back_pressure),
         T(a_record_stays_until_the_last_stream_is_let_go),
+        T(the_clock_tells_of_room_for_every_stream),
+        T(nothing_of_its_streams_stays_behind),
+        T(a_connect_timeout_tells_its_reason),
         T(a_closed_stream_is_flushed_and_the_others_live),
         T(last_stanzas_of_a_lost_stream_come_with_its_end),
         T(three_streams_lost_together_end_the_session),
