@@ -26,6 +26,9 @@
  * EARLY: arrived before its turn, payload kept, nothing forwarded. HELD: its
  * turn has come (consumed), the answer has not. ANSWERED: the answer is fixed for
  * good and kept for repeats, until the client cannot ask for it any more.
+ *
+ * The session's streams are its legs; see core/legs.c for their states. It is OPENING
+ * until one of them is open, and ENDED when none lives any more.
  */
 #ifndef BOSH_CORE_H
 #define BOSH_CORE_H
@@ -297,8 +300,8 @@ typedef struct bosh_event_t {
     uint64_t rid;
     bosh_holder_t holder;
     uint8_t asks;
-    uint8_t stream; /* REQUEST: which the payload is for, BOSH_NO_STREAM: all. OPENED, DATA,
-                       UP_ENDED: which it happened to */
+    uint8_t stream; /* REQUEST: which it names, BOSH_NO_STREAM: none; means nothing if it
+                       asks for nothing. OPENED, DATA, UP_ENDED: which it happened to */
     uint32_t pause;
     uint64_t ack;               /* REQUEST: the client's; 0: none */
     const bosh_keys_t *keys;    /* REQUEST; NULL: none */

@@ -222,9 +222,43 @@ static void late_request_with_its_key_gets_the_rest(void **state)
     assert_true(with_keys(R, 0, 99, 0)->with_down);
 }
 
+/* The session creation request, before anything else. */
+static void create(unsigned key, unsigned newkey)
+{
+    bosh_terms_t terms;
+
+    drive_begin(&d, 1, WAIT);
+    terms = d.s.terms;
+    bosh_session_init(&d.s, &terms, d.now);
+    with_keys(FIRST_RID, BOSH_ASKS_PAYLOAD, key, newkey);
+}
+
+static void creation_begins_the_sequence(void **state)
+{
+    (void)state;
+    create(0, 100);
+    data(&d);
+    opened(&d);
+    comes_back(&d, FIRST_RID, d.holder);
+    wrote(&d, FIRST_RID, d.holder);
+    d.now += 100;
+    with_keys(R, 0, 99, 0);
+    assert_int_equal(d.s.state, BOSH_OPEN);
+    assert_int_equal(d.s.has_key, 1);
+}
+
+static void creation_needs_no_key(void **state)
+{
+    (void)state;
+    create(99, 98);
+    assert_broken(find(&d, BOSH_DO_ANSWER));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(creation_begins_the_sequence),
+        cmocka_unit_test(creation_needs_no_key),
         cmocka_unit_test_setup(each_key_follows_from_the_one_before, open_with_keys),
         cmocka_unit_test_setup(wrong_key_ends_the_session_and_does_nothing, open_with_keys),
         cmocka_unit_test_setup(missing_key_ends_the_session, open_with_keys),

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "unit.h"
 
@@ -38,23 +37,6 @@ static waiter_t *waiter_of(world_t *w, bosh_holder_t holder)
     }
     fail_msg("nobody has this ticket");
     abort(); /* not reached, but compilers do not know */
-}
-
-static waiter_t *new_waiter(world_t *w, uint64_t rid)
-{
-    for (unsigned i = 0; i < WORLD_WAITERS; i++) {
-        waiter_t *x = &w->waiters[i];
-
-        if (!x->is_live && !x->is_writing) {
-            *x = (waiter_t){ .is_live = true,
-                             .holder = { rng_below(w->rng, 4), ++w->tickets },
-                             .rid = rid,
-                             .since = w->now };
-            return x;
-        }
-    }
-    fail_msg("more waiters than a session can have");
-    abort();
 }
 
 /* ---- what the event's own holder is told ---------------------------------- */
@@ -159,7 +141,7 @@ static void check_action(world_t *w, const bosh_action_t *a)
     }
 }
 
-static void check_step(world_t *w, waiter_t *x)
+void world_check_step(world_t *w, waiter_t *x)
 {
     unsigned own = 0;
 
@@ -198,7 +180,7 @@ static void trace(const world_t *w, const bosh_event_t *ev)
     fflush(stdout);
 }
 
-static void step(world_t *w, bosh_event_t ev, waiter_t *x)
+void world_step(world_t *w, bosh_event_t ev, waiter_t *x)
 {
     if (x) {
         ev.holder = x->holder;
@@ -214,8 +196,6 @@ static void step(world_t *w, bosh_event_t ev, waiter_t *x)
     }
 }
 
-/* ---- requests ------------------------------------------------------------------ */
-
 static void come_back(world_t *w, waiter_t *x)
 {
     bosh_event_t ev = { .kind = BOSH_EV_DUE, .rid = x->rid };
@@ -226,147 +206,17 @@ static void come_back(world_t *w, waiter_t *x)
         f->said.asks |= ev.asks;
     }
     x->due = 0;
-    step(w, ev, x);
-    check_step(w, x);
-}
-
-/* Its answer was called for, or its client left. */
-static bool is_on_its_way_out(world_t *w, uint64_t rid)
-{
-    waiter_t *x = world_waiter(w, rid);
-
-    return rid < w->turn && (!x || (x->due && x->due <= w->now));
-}
-
-static bool is_in_window(const world_t *w, uint64_t rid, uint8_t asks)
-{
-    uint64_t n = w->s.terms.requests + ((asks & (BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE)) ? 1 : 0);
-
-    return rid >= w->turn && rid - w->turn < n;
-}
-
-/* Not one too many: by what was sent and told. */
-static bool has_place(world_t *w, uint64_t rid, uint8_t asks)
-{
-    uint64_t n = w->s.terms.requests + ((asks & (BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE)) ? 1 : 0);
-
-    return rid - w->next_answer < BOSH_SLOTS / 2
-           && (rid - w->next_answer < n || is_on_its_way_out(w, w->next_answer));
-}
-
-static void arrive(world_t *w, uint64_t rid, saying_t said)
-{
-    fate_t *f = world_fate(w, rid);
-
-    f->arrived = true;
-    f->said = world_sort(w, said);
-    f->at = w->now;
-    world_note_arrival(w, said.ack);
-    if (f->said.asks & (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)) {
-        world_expect_up(w, BOSH_DO_STORE, rid, 0);
-    }
-}
-
-static void arrive_new(world_t *w, uint64_t rid, saying_t said)
-{
-    if (!is_in_window(w, rid, said.asks)) {
-        world_over(w, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_RID, w->turn);
-    }
-    else if (!has_place(w, rid, said.asks)) {
-        world_over(w, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_OVERACTIVE, w->turn);
-    }
-    else {
-        w->inactivity = w->s.terms.inactivity;
-        arrive(w, rid, said);
-        world_take_turns(w);
-    }
-}
-
-/* The first one after the end takes the end, if nobody has. */
-static void arrive_late(world_t *w, uint64_t rid, saying_t said)
-{
-    if (!w->is_end_told && rid == w->turn && has_place(w, rid, 0) && world_key_fits(w, &said)) {
-        said.asks = 0; /* nothing goes up any more */
-        arrive(w, rid, said);
-        w->key = said.newkey ? said.newkey : said.key;
-        w->turn++;
-    }
-}
-
-static void arrive_again(world_t *w, uint64_t rid, saying_t said, waiter_t *x)
-{
-    fate_t *f = world_fate(w, rid);
-    waiter_t *older;
-
-    if (said.key != f->said.key) {
-        world_over(w, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_KEY, w->turn);
-    }
-    else if (f->copies == BOSH_MAX_REPEATS) {
-        world_over(w, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_REPEATS, w->turn);
-    }
-    else {
-        f->copies++;
-        if (f->answered || (w->is_over && rid >= w->turn)) {
-            return;
-        }
-        x->is_live = false;
-        older = world_waiter(w, rid);
-        x->is_live = true;
-        if (older) {
-            older->is_replaced = true;
-        }
-        f->at = rid >= w->turn ? w->now : f->at;
-        f->said.asks &= (uint8_t) ~(BOSH_ASKS_URGENT | BOSH_ASKS_DEAF);
-        f->said.asks |= said.asks & (BOSH_ASKS_URGENT | BOSH_ASKS_DEAF);
-    }
-}
-
-static void write_key(uint8_t *key, unsigned n)
-{
-    memset(key, 0x5a, BOSH_KEY_BYTES);
-    memcpy(key, &n, sizeof(n));
-}
-
-void world_request(world_t *w, uint64_t rid, saying_t said)
-{
-    bosh_keys_t keys = { .has_key = said.key != 0, .has_newkey = said.newkey != 0 };
-    bosh_event_t ev = { .kind = BOSH_EV_REQUEST,
-                        .rid = rid,
-                        .asks = said.asks,
-                        .stream = said.stream,
-                        .pause = said.pause,
-                        .ack = said.ack,
-                        .keys = said.key || said.newkey || rng_one_in(w->rng, 4) ? &keys : NULL,
-                        .condition = said.refused };
-    bool is_known = rid >= w->first_rid && rid < w->first_rid + WORLD_RIDS
-                    && world_fate(w, rid)->arrived && !world_fate(w, rid)->dropped;
-    waiter_t *x = new_waiter(w, rid);
-
-    write_key(keys.key, said.key);
-    write_key(keys.hash, said.key + 1);
-    write_key(keys.newkey, said.newkey);
-    x->is_live = false; /* idleness is judged without it */
-    step(w, ev, x);
-    x->is_live = true;
-    if (is_known) {
-        arrive_again(w, rid, said, x);
-    }
-    else if (w->is_over) {
-        arrive_late(w, rid, said);
-    }
-    else {
-        arrive_new(w, rid, said);
-    }
-    check_step(w, x);
+    world_step(w, ev, x);
+    world_check_step(w, x);
 }
 
 void world_hang_up(world_t *w, waiter_t *x)
 {
     bosh_event_t ev = { .kind = BOSH_EV_GONE, .rid = x->rid };
 
-    step(w, ev, x);
+    world_step(w, ev, x);
     x->is_live = x->is_writing = false;
-    check_step(w, NULL);
+    world_check_step(w, NULL);
 }
 
 static void finish_writing(world_t *w, waiter_t *x)
@@ -374,12 +224,12 @@ static void finish_writing(world_t *w, waiter_t *x)
     bosh_event_t ev = { .kind = BOSH_EV_WRITTEN, .rid = x->rid };
     fate_t *f = world_fate(w, x->rid);
 
-    step(w, ev, x);
+    world_step(w, ev, x);
     x->is_writing = false;
     f->was_written = true;
     f->sent = w->now;
     w->last_attended = w->now;
-    check_step(w, NULL);
+    world_check_step(w, NULL);
 }
 
 /* ---- the other side -------------------------------------------------------------- */
@@ -396,8 +246,8 @@ void world_data(world_t *w, uint8_t i)
     }
     leg->put++;
     w->s.leg[i].has_down = 1;
-    step(w, ev, NULL);
-    check_step(w, NULL);
+    world_step(w, ev, NULL);
+    world_check_step(w, NULL);
 }
 
 void world_up_ended(world_t *w, uint8_t i, bosh_condition_t condition, bosh_reason_t reason)
@@ -413,7 +263,7 @@ void world_up_ended(world_t *w, uint8_t i, bosh_condition_t condition, bosh_reas
         leg->put++;
         w->s.leg[i].has_down = 1;
     }
-    step(w, ev, NULL);
+    world_step(w, ev, NULL);
     if (!w->is_over && leg->is_up) {
         world_leg_ends(leg, condition, reason);
     }
@@ -421,7 +271,7 @@ void world_up_ended(world_t *w, uint8_t i, bosh_condition_t condition, bosh_reas
     if (!w->is_over && world_legs_up(w) == 0) {
         world_over(w, condition, reason, 0);
     }
-    check_step(w, NULL);
+    world_check_step(w, NULL);
 }
 
 void world_end(world_t *w, bosh_condition_t condition, bosh_reason_t reason)
@@ -430,16 +280,16 @@ void world_end(world_t *w, bosh_condition_t condition, bosh_reason_t reason)
         .kind = BOSH_EV_END, .holder = BOSH_NOBODY, .condition = condition, .reason = reason
     };
 
-    step(w, ev, NULL);
+    world_step(w, ev, NULL);
     world_over(w, condition, reason, 0);
-    check_step(w, NULL);
+    world_check_step(w, NULL);
 }
 
 static void tick(world_t *w)
 {
     bosh_event_t ev = { .kind = BOSH_EV_TICK, .holder = BOSH_NOBODY };
 
-    step(w, ev, NULL);
+    world_step(w, ev, NULL);
     world_time_legs(w);
     if (w->s.state >= BOSH_CLOSING && !w->is_over) {
         assert_true(w->now - w->last_attended >= BOSH_SEC(w->inactivity));
@@ -449,7 +299,7 @@ static void tick(world_t *w)
     if (!w->is_over) {
         assert_true(w->now - w->last_attended <= BOSH_SEC(w->inactivity) + 1000);
     }
-    check_step(w, NULL);
+    world_check_step(w, NULL);
     for (unsigned i = 0; w->is_freed && i < WORLD_WAITERS; i++) {
         assert_false(w->waiters[i].is_live);
     }

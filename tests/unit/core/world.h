@@ -1,10 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
  * A world around one session that judges what the core does by rules of its own. It
- * does not look into the session's slots: what it knows, it knows from what it sent
- * and what it was told.
+ * learns nothing from the session's fields: what it knows, it knows from what it sent
+ * and what it was told. Then it compares.
  *
  *   world.c          events, and the time that passes between them
+ *   world_requests.c requests arrive: new, once more, late, against the rules
  *   world_turns.c    what a request does when its turn has come; what goes up
  *   world_limits.c   keys, polling, hurry: who breaks the rules
  *   world_answers.c  what an answer says, and which stream's stanzas it has
@@ -132,6 +133,11 @@ static inline bool world_same(bosh_holder_t a, bosh_holder_t b)
 bool world_is_empty(world_t *w, uint64_t rid);
 bool world_somebody_writes(world_t *w);
 bool world_is_attended(world_t *w);
+
+/* world.c */
+void world_step(world_t *w, bosh_event_t ev, waiter_t *x);
+/* All that the step must have done is known by now. */
+void world_check_step(world_t *w, waiter_t *x);
 
 /* world_limits.c */
 bool world_key_fits(const world_t *w, const saying_t *said);

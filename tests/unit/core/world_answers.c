@@ -3,8 +3,6 @@
 
 #include "world.h"
 
-#include <string.h>
-
 #include "unit.h"
 
 uint64_t world_ack_for(const world_t *w, uint64_t rid)
