@@ -337,12 +337,6 @@ def test_nothing_is_below_the_location(site):
     assert answer.status == 404 and b"type='terminate'" in answer.raw
 
 
-def test_empty_post_is_a_bad_request_document(site):
-    for body in (b"", b" \r\n\t"):
-        answer = site.main.wire().ask(body)
-        assert (answer.status, answer.type, answer.condition) == (200, "terminate", "bad-request")
-
-
 @pytest.mark.parametrize("sid", ["nonsense", "", "x" * 22, "A" * 5000, "\u00e9", "%s%n", "../.."])
 def test_unknown_sid_is_item_not_found(site, sid):
     answer = site.main.wire().ask(bosh.body_bytes(rid=5, sid=sid))
