@@ -337,14 +337,6 @@ def test_nothing_is_below_the_location(site):
     assert answer.status == 404 and b"type='terminate'" in answer.raw
 
 
-def test_empty_post_is_a_bad_request_document(site):
-    """No client that knows of `ver` sends it: HTTP's own code as well."""
-    for body in (b"", b" \r\n\t"):
-        answer = site.main.wire().ask(body)
-        assert answer.status == 400
-        assert b"type='terminate'" in answer.raw and b"condition='bad-request'" in answer.raw
-
-
 @pytest.mark.parametrize("sid", ["nonsense", "", "x" * 22, "A" * 5000, "\u00e9", "%s%n", "../.."])
 def test_unknown_sid_is_item_not_found(site, sid):
     answer = site.main.wire().ask(bosh.body_bytes(rid=5, sid=sid))
