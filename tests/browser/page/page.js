@@ -202,6 +202,7 @@ window.page = {
     });
   },
 
+  count: () => kept.count("seen"),
   state() {
     return {
       online: connection !== null
