@@ -34,12 +34,19 @@ typedef struct bosh_conf_t {
     /* per virtual host; merged: what the host sets, else the main server's */
     apr_array_header_t *domains; /* of bosh_domain_t; a host that lists any
                                     replaces the main server's list */
+    apr_array_header_t *gone;    /* BoshDomainGone: of const char *, lower case, that were
+                                    served once; likewise */
+    apr_array_header_t *origins; /* BoshAllowOrigin: of const char *, lower case; "*" alone:
+                                    all; likewise */
+    const char *see_other;       /* BoshSeeOtherURI     where else to go; "": nowhere */
     int wait;                    /* BoshWait            seconds, longest; 60 */
     int hold;                    /* BoshHold            requests, most; 1, up to 4 */
     int inactivity;              /* BoshInactivity      seconds; 60 */
     int polling;                 /* BoshPolling         seconds, shortest interval; 5 */
     int maxpause;                /* BoshMaxPause        seconds, 0: no pausing; 120 */
     int connect_timeout;         /* BoshConnectTimeout  seconds; 15 */
+    int max_streams;             /* BoshMaxStreams      in one session; 4 */
+    int compress;                /* BoshCompress        on, off: answers may be; off */
     apr_size_t max_body;         /* BoshMaxBody         bytes; 262144 */
 
     /* main server only */
@@ -52,6 +59,7 @@ typedef struct bosh_conf_t {
 
 #define BOSH_MAX_HOLD       4
 #define BOSH_MAX_CONNECTORS 16
+#define BOSH_MOST_STREAMS   4
 
 /* The module record, which mod_bosh.c defines: the one name that the module exports. */
 extern module AP_MODULE_DECLARE_DATA bosh_module __attribute__((visibility("default")));
@@ -75,9 +83,20 @@ const bosh_conf_t *bosh_config(const server_rec *s);
  * (of several, the last); "" if there is none: the handler was set in .htaccess, <Files> or
  * the like, where it must not work. */
 const char *bosh_config_location(const request_rec *r);
+/* It is a pattern (<LocationMatch>, or with * and ?) that r's path fits, not a path. */
+bool bosh_config_is_pattern(const request_rec *r);
 
 /* The configured domain of that name (case does not matter, one trailing dot is
  * ignored); NULL: not listed, and so not to be reached. */
 const bosh_domain_t *bosh_config_domain(const bosh_conf_t *conf, bosh_str_t name);
+
+/* That name was served once, by BoshDomainGone; whatever BoshDomain says. */
+bool bosh_config_is_gone(const bosh_conf_t *conf, bosh_str_t name);
+
+/* What an Origin header says ("https://example.org:8443", "null") is listed by
+ * BoshAllowOrigin. */
+bool bosh_config_allows_origin(const bosh_conf_t *conf, const char *origin);
+/* All origins are, as `*` says. */
+bool bosh_config_allows_any_origin(const bosh_conf_t *conf);
 
 #endif

@@ -138,6 +138,7 @@ typedef struct bosh_terms_t {
     bool acks;                     /* ack='1' at creation (section 9) */
     bool is_polling;               /* nothing is ever held (section 12) */
     bool has_content;              /* a Content-Type of its own: see the greeting */
+    bool takes_gzip;               /* announced: requests may come compressed */
     uint8_t streams;               /* how many it may have; more than 1 is announced */
 } bosh_terms_t;
 
@@ -207,6 +208,9 @@ typedef struct bosh_slot_t {
     uint8_t has_key, has_next;
     uint8_t repeats;                  /* copies after the first */
     uint8_t had_down;                 /* ANSWERED: with payloads */
+    uint8_t down_stream;              /* whose, with had_down; named or not */
+    uint8_t written;                  /* ANSWERED: it went out, once at least */
+    uint8_t received;                 /* written, and its client went on since */
     uint32_t pause;                   /* seconds, with BOSH_ASKS_PAUSE */
     uint32_t bytes;                   /* of the kept answer's payload; kept true by the store */
     uint64_t ack;                     /* the client's; 0: none */
@@ -229,7 +233,10 @@ typedef struct bosh_leg_t {
     uint8_t state;
     uint8_t has_down;  /* payloads wait for the client; kept true by the store */
     uint8_t condition; /* of its end */
+    uint8_t reason;    /* of its end, if that came before the session's */
+    uint8_t is_named;  /* the client was given its name */
     uint8_t end_due;   /* its end, and not the session's, is yet to be told */
+    uint8_t end_told;  /* it was: nothing of this stream reaches the client any more */
 } bosh_leg_t;
 
 typedef enum bosh_state_t { BOSH_OPENING, BOSH_OPEN, BOSH_CLOSING, BOSH_ENDED } bosh_state_t;
@@ -242,16 +249,20 @@ typedef struct bosh_session_t {
     bosh_msec_t idle_since;  /* nobody waits since then; 0: somebody does */
     bosh_msec_t ended;       /* when CLOSING or ENDED began */
     bosh_msec_t last_answer; /* when an answer was fixed, then written, last */
+    bosh_msec_t last_turn;   /* when the latest request that had its turn arrived */
     uint32_t inactivity;     /* seconds; differs from terms while paused */
     uint8_t state;
     uint8_t condition; /* of the end */
     uint8_t reason;
     uint8_t end_told; /* some client got the terminate answer */
     uint8_t hasty;    /* see BOSH_MAX_HASTY */
+    uint8_t was_poll; /* the request of last_turn was empty */
     uint8_t has_key;  /* the next request's key must hash to next_key */
-    uint8_t legs;     /* streams that were ever begun */
-    uint8_t other;    /* held requests end for another one's breach */
+    uint8_t legs;     /* streams that were ever begun, or refused */
+    uint8_t last_leg; /* whose stanzas left last */
+    uint64_t acked;   /* the client has the answers up to this rid; 0: nothing is known */
     uint64_t report;  /* the client seems to miss this rid's answer; 0: none */
+    uint64_t breach;  /* requests before this rid end for another one's breach; 0: none */
     uint8_t next_key[BOSH_KEY_BYTES];
     bosh_leg_t leg[BOSH_MAX_STREAMS];
     bosh_slot_t slots[BOSH_SLOTS];
@@ -300,11 +311,12 @@ typedef struct bosh_event_t {
 typedef enum bosh_action_kind_t {
     BOSH_DO_STORE,   /* keep this request's payload (ADD: what describes the stream;
                          RESTART: its `from`) in slot */
-    BOSH_DO_FORWARD, /* slot's payload goes to the end of stream's up queue; without a
-                         stream: of every open stream's */
+    BOSH_DO_FORWARD, /* slot's payload goes to the end of stream's up queue; BOSH_NO_STREAM:
+                         of the queue of every stream that is OPENING or OPEN */
     BOSH_DO_RESTART, /* a new stream header follows what is in stream's up queue, with
                          slot's `from` if there is one */
-    BOSH_DO_OPEN,    /* stream begins, as slot describes it */
+    BOSH_DO_OPEN,    /* stream begins, as slot describes it. One that the front refused never
+                         does, but has its number, and so its name */
     BOSH_DO_ANSWER,  /* slot's answer is fixed; with_down: stream's whole down queue
                          becomes its payload. The event's holder writes it. */
     BOSH_DO_REPEAT,  /* give slot's kept answer to the event's holder */
@@ -346,6 +358,11 @@ void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_
 
 /* Somebody waits, or an answer is on its way: inactivity does not count. */
 bool bosh_session_is_attended(const bosh_session_t *s);
+
+/* The answer kept in this slot has payloads, and the client cannot be assumed to have
+ * them: for those who send them back when the session or their stream (down_stream) has
+ * ended. Any slot may be asked about. */
+bool bosh_session_is_undelivered(const bosh_session_t *s, unsigned slot);
 
 /* True if the session's fields contradict each other; for checkers. */
 bool bosh_session_is_damaged(const bosh_session_t *s);

@@ -7,8 +7,8 @@
  *   +--------+----------+------------+---------+----------+----------------------+
  *
  * A session is a record of fixed size: its core state, and byte queues made of
- * blocks: up (to the server), down (to the client), and per slot of the window an
- * early payload or a kept answer. Indexes, never pointers: processes may map the
+ * blocks: per stream up (to the server) and down (to the client), per slot of the
+ * window an early payload or a kept answer. Indexes, never pointers: processes may map the
  * segment anywhere.
  *
  * Created by httpd's parent, which never looks inside again. All other functions
@@ -226,17 +226,24 @@ typedef struct bosh_up_t {
     uint64_t serial;           /* 0: the session is unknown */
 } bosh_up_t;
 
-/* Takes bytes out of the up queue for good. */
+/* Takes bytes out of the stream's up queue for good. With buf == NULL nothing is taken,
+ * a restart neither: it only tells how things are. */
 void bosh_store_take_up(bosh_store_t *store, bosh_ref_t ref, char *buf, size_t size,
                         bosh_msec_t now, bosh_up_t *up, bosh_knocks_t *knocks);
 
-/* The `from` of the restart that take_up() just told of. from[1024]. */
+/* The `from` of the restart that take_up() just told of, once. from[1024]. */
 void bosh_store_restart_from(bosh_store_t *store, bosh_ref_t ref, char *from);
 
 /*
  * Takes stanzas for the client out of an ended session, or stream, for good: those that
  * never left, and those of kept answers that the client cannot be assumed to have. In
  * order; may cut one in two, the next call goes on. 0: there are none (left).
+ *
+ * The first call decides: from then on no answer has any of them. A client that asks for
+ * an answer once more whose payloads were taken gets the end of the session, as with any
+ * late request. Of a stream that ends while its session lives only what never left is
+ * taken: its client can still ask for kept answers. What the server sends later goes the
+ * same way, so this is to be called until the server's stream is closed.
  */
 size_t bosh_store_take_back(bosh_store_t *store, bosh_ref_t ref, char *buf, size_t size);
 

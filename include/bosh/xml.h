@@ -20,6 +20,8 @@
 #define BOSH_NS_XBOSH    "urn:xmpp:xbosh"
 #define BOSH_NS_CLIENT   "jabber:client"
 #define BOSH_NS_STREAMS  "http://etherx.jabber.org/streams"
+/* Our own: application-specific elements beside undefined-condition. */
+#define BOSH_NS_ERRORS   "urn:mod-bosh:errors"
 
 void bosh_xml_init(void);
 
@@ -141,9 +143,24 @@ bool bosh_xml_add_stream_header(bosh_buf_t *out, bosh_str_t to, bosh_str_t from,
 /*
  * Bounces what a client will never get (XEP-0206, "recipient-unavailable"): stanza is one
  * child of a stream, as bosh_stream_events_t gives it. Nothing is added for what is to be
- * dropped in silence; false: it could not be parsed, or memory ran out.
+ * dropped in silence; false: its start tag could not be parsed, or memory ran out.
  */
 bool bosh_xml_add_bounce(bosh_buf_t *out, bosh_str_t stanza);
+
+/* The same for many, one behind the other, in pieces of any size. It keeps nothing but
+ * the start tag that is not complete yet. */
+typedef struct bosh_bouncer_t {
+    bosh_buf_t tag;
+    unsigned depth; /* of open elements */
+    bool is_in_tag;
+    char first, last; /* of the open tag, without its brackets */
+    unsigned bounced; /* stanzas for which something was added */
+    unsigned lost;    /* stanzas for which that failed */
+} bosh_bouncer_t;
+
+void bosh_bouncer_init(bosh_bouncer_t *b);
+void bosh_bouncer_free(bosh_bouncer_t *b);
+void bosh_bouncer_feed(bosh_bouncer_t *b, bosh_buf_t *out, const char *p, size_t len);
 
 /* ---- XMPP streams in --------------------------------------------------- */
 

@@ -26,6 +26,20 @@ static void warn_times(const server_rec *s, const bosh_conf_t *conf)
     }
 }
 
+static void warn_gone(const server_rec *s, const bosh_conf_t *conf)
+{
+    for (int i = 0; i < conf->domains->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(conf->domains, i, bosh_domain_t).name;
+
+        if (bosh_config_is_gone(conf, bosh_str(name))) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         BOSHNO(0004) "%s is named by BoshDomain and by BoshDomainGone: clients "
+                                      "are told that it is gone",
+                         name);
+        }
+    }
+}
+
 /* The main server often only holds what its virtual hosts inherit. */
 static void warn_domains(const server_rec *s, const bosh_conf_t *conf, apr_pool_t *ptemp)
 {
@@ -52,19 +66,39 @@ void bosh_config_warn(server_rec *main_server, apr_pool_t *ptemp)
             || conf->polling != main_conf->polling || conf->maxpause != main_conf->maxpause) {
             warn_times(s, conf);
         }
+        if (s == main_server || conf->gone != main_conf->gone
+            || conf->domains != main_conf->domains) {
+            warn_gone(s, conf);
+        }
         warn_domains(s, conf, ptemp);
     }
 }
 
-/* Runs after virtual hosts were merged, in a config test too. A start reads the
- * configuration twice; the second time is the one to warn in. */
+/* A start reads the configuration twice; the second time is the one to warn in. */
+static bool is_time_to_warn(void)
+{
+    return ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL
+           || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG;
+}
+
+/* Runs after virtual hosts were merged, in a config test too. */
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     (void)plog;
     bosh_config_finish(pconf, s);
-    if (ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_NORMAL
-        || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+    if (is_time_to_warn()) {
         bosh_config_warn(s, ptemp);
+    }
+    return OK;
+}
+
+static int check_capacity(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    if (is_time_to_warn()) {
+        bosh_config_warn_capacity(s);
     }
     return OK;
 }
@@ -81,5 +115,7 @@ void bosh_config_register_hooks(apr_pool_t *p)
     (void)p;
     /* First, because the other rooms' hooks ask for effective values. */
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* Last, because only then the MPM's own numbers are right. */
+    ap_hook_check_config(check_capacity, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_test_config(test_config, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -21,10 +21,11 @@
 
 typedef enum bosh_option_kind_t {
     BOSH_NUMBER, /* an int */
-    BOSH_SIZE    /* an apr_size_t, written with K, M or G if one likes */
+    BOSH_SIZE,   /* an apr_size_t, written with K, M or G if one likes */
+    BOSH_FLAG    /* an int: on, off */
 } bosh_option_kind_t;
 
-/* All there is to know about a directive with one number as its argument. */
+/* All there is to know about a directive with one number, or on and off, as its argument. */
 typedef struct bosh_option_t {
     const char *name;
     size_t offset; /* in bosh_conf_t */
@@ -51,6 +52,16 @@ const char *bosh_config_parse(apr_pool_t *p, const bosh_option_t *option, const 
 const char *bosh_config_parse_domain(apr_pool_t *p, const char *text, bosh_domain_t *domain);
 const char *bosh_config_parse_server(apr_pool_t *p, const char *text, bosh_domain_t *domain);
 
+/* Likewise. *origin, *uri: from pool p. */
+const char *bosh_config_parse_origin(apr_pool_t *p, const char *text, const char **origin);
+const char *bosh_config_parse_uri(apr_pool_t *p, const char *text, const char **uri);
+
+/* The arguments of the last directive of that name in the files; NULL: there is none. */
+const char *bosh_config_written(const char *directive);
+
+/* This <Location> says SetHandler bosh. */
+void bosh_config_mark(apr_pool_t *p, ap_conf_vector_t *section);
+
 /* The configuration as it is in s, finished or not. */
 bosh_conf_t *bosh_config_raw(const server_rec *s);
 
@@ -62,6 +73,9 @@ apr_array_header_t *bosh_config_locations(apr_pool_t *p, const server_rec *s);
 
 /* Logs settings that contradict each other. */
 void bosh_config_warn(server_rec *main_server, apr_pool_t *ptemp);
+
+/* Logs that httpd has not enough connections. After the MPM read its own directives. */
+void bosh_config_warn_capacity(const server_rec *main_server);
 
 /* httpd -t -D DUMP_BOSH */
 void bosh_config_dump(apr_pool_t *p, server_rec *main_server);

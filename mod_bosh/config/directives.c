@@ -49,6 +49,67 @@ static const char *set_domain(cmd_parms *cmd, void *dir_conf, const char *name, 
     return NULL;
 }
 
+/* A list that is set is not inherited; `none` sets an empty one. */
+static const char *add_to_list(cmd_parms *cmd, apr_array_header_t **list, const char *value)
+{
+    bool is_none = strcasecmp(value, "none") == 0;
+
+    if (*list && (is_none || (*list)->nelts == 0)) {
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, " none stands alone", NULL);
+    }
+    if (!*list) {
+        *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    }
+    if (!is_none) {
+        APR_ARRAY_PUSH(*list, const char *) = value;
+    }
+    return NULL;
+}
+
+static const char *set_gone(cmd_parms *cmd, void *dir_conf, const char *name)
+{
+    bosh_domain_t domain = { .name = name };
+    const char *error = NULL;
+
+    (void)dir_conf;
+    if (strcasecmp(name, "none") != 0) {
+        error = bosh_config_parse_domain(cmd->pool, name, &domain);
+    }
+    return error ? apr_pstrcat(cmd->pool, "BoshDomainGone ", error, NULL)
+                 : add_to_list(cmd, &bosh_config_raw(cmd->server)->gone, domain.name);
+}
+
+static const char *set_origin(cmd_parms *cmd, void *dir_conf, const char *text)
+{
+    bosh_conf_t *conf = bosh_config_raw(cmd->server);
+    const char *origin, *error = bosh_config_parse_origin(cmd->pool, text, &origin);
+
+    (void)dir_conf;
+    if (error) {
+        return apr_pstrcat(cmd->pool, "BoshAllowOrigin ", error, NULL);
+    }
+    if (conf->origins && conf->origins->nelts > 0
+        && (strcmp(origin, "*") == 0 || bosh_config_allows_any_origin(conf))) {
+        return "BoshAllowOrigin * stands alone";
+    }
+    return add_to_list(cmd, &conf->origins, origin);
+}
+
+static const char *set_see_other(cmd_parms *cmd, void *dir_conf, const char *text)
+{
+    const char *uri = "", *error = NULL;
+
+    (void)dir_conf;
+    if (strcasecmp(text, "none") != 0) {
+        error = bosh_config_parse_uri(cmd->pool, text, &uri);
+    }
+    if (error) {
+        return apr_pstrcat(cmd->pool, "BoshSeeOtherURI ", error, NULL);
+    }
+    bosh_config_raw(cmd->server)->see_other = uri;
+    return NULL;
+}
+
 const command_rec bosh_config_directives[] = {
     AP_INIT_TAKE12("BoshDomain", set_domain, NULL, RSRC_CONF,
                    "an XMPP domain that may be reached, and where its server is if DNS shall not "
@@ -65,7 +126,17 @@ const command_rec bosh_config_directives[] = {
                   "longest pause in seconds that a client may ask for, 0: none"),
     AP_INIT_TAKE1("BoshConnectTimeout", set_option, NULL, RSRC_CONF,
                   "seconds until the stream to the XMPP server must be open"),
+    AP_INIT_TAKE1("BoshMaxStreams", set_option, NULL, RSRC_CONF,
+                  "most XMPP streams in one session"),
     AP_INIT_TAKE1("BoshMaxBody", set_option, NULL, RSRC_CONF, "largest request body in bytes"),
+    AP_INIT_TAKE1("BoshCompress", set_option, NULL, RSRC_CONF,
+                  "on: httpd's filters may compress answers"),
+    AP_INIT_ITERATE("BoshAllowOrigin", set_origin, NULL, RSRC_CONF,
+                    "other sites whose pages may send requests: SCHEME://HOST[:PORT]..., *, none"),
+    AP_INIT_ITERATE("BoshDomainGone", set_gone, NULL, RSRC_CONF,
+                    "XMPP domains that are served no longer: DOMAIN..., none"),
+    AP_INIT_TAKE1("BoshSeeOtherURI", set_see_other, NULL, RSRC_CONF,
+                  "where clients find sessions instead of here: an http or https URI, none"),
 
     AP_INIT_TAKE1("BoshMaxSessions", set_option, NULL, RSRC_CONF,
                   "most sessions, of all virtual hosts together"),

@@ -207,17 +207,32 @@ const char *bosh_config_parse_server(apr_pool_t *p, const char *text, bosh_domai
                         text);
 }
 
-const bosh_domain_t *bosh_config_domain(const bosh_conf_t *conf, bosh_str_t name)
+static bool is_same_domain(const char *listed, bosh_str_t name)
 {
     if (name.len > 1 && name.p[name.len - 1] == '.') {
         name.len--;
     }
-    for (int i = 0; conf->domains && name.p && i < conf->domains->nelts; i++) {
+    return name.p && strlen(listed) == name.len && strncasecmp(listed, name.p, name.len) == 0;
+}
+
+const bosh_domain_t *bosh_config_domain(const bosh_conf_t *conf, bosh_str_t name)
+{
+    for (int i = 0; conf->domains && i < conf->domains->nelts; i++) {
         const bosh_domain_t *domain = &APR_ARRAY_IDX(conf->domains, i, bosh_domain_t);
 
-        if (strlen(domain->name) == name.len && strncasecmp(domain->name, name.p, name.len) == 0) {
+        if (is_same_domain(domain->name, name)) {
             return domain;
         }
     }
     return NULL;
+}
+
+bool bosh_config_is_gone(const bosh_conf_t *conf, bosh_str_t name)
+{
+    for (int i = 0; conf->gone && i < conf->gone->nelts; i++) {
+        if (is_same_domain(APR_ARRAY_IDX(conf->gone, i, const char *), name)) {
+            return true;
+        }
+    }
+    return false;
 }

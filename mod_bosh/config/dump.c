@@ -22,6 +22,25 @@ static void dump_domain(apr_file_t *out, const bosh_domain_t *d)
     }
 }
 
+static void dump_list(apr_file_t *out, const char *directive, const apr_array_header_t *list)
+{
+    for (int i = 0; i < list->nelts; i++) {
+        apr_file_printf(out, "    %s %s\n", directive, APR_ARRAY_IDX(list, i, const char *));
+    }
+}
+
+static void dump_option(apr_file_t *out, const bosh_conf_t *conf, const bosh_option_t *o)
+{
+    apr_int64_t value = bosh_config_get(conf, o);
+
+    if (o->kind == BOSH_FLAG) {
+        apr_file_printf(out, "    %s %s\n", o->name, value ? "on" : "off");
+    }
+    else {
+        apr_file_printf(out, "    %s %" APR_INT64_T_FMT "\n", o->name, value);
+    }
+}
+
 static void dump_server(apr_file_t *out, apr_pool_t *p, const server_rec *s)
 {
     const bosh_conf_t *conf = bosh_config(s);
@@ -30,10 +49,12 @@ static void dump_server(apr_file_t *out, apr_pool_t *p, const server_rec *s)
     for (int i = 0; i < conf->domains->nelts; i++) {
         dump_domain(out, &APR_ARRAY_IDX(conf->domains, i, bosh_domain_t));
     }
+    dump_list(out, "BoshDomainGone", conf->gone);
+    dump_list(out, "BoshAllowOrigin", conf->origins);
+    apr_file_printf(out, "    BoshSeeOtherURI %s\n", *conf->see_other ? conf->see_other : "none");
     for (const bosh_option_t *o = bosh_config_options; o->name; o++) {
         if (!o->main_only || !s->is_virtual) {
-            apr_file_printf(out, "    %s %" APR_INT64_T_FMT "\n", o->name,
-                            bosh_config_get(conf, o));
+            dump_option(out, conf, o);
         }
     }
     for (int i = 0; i < paths->nelts; i++) {

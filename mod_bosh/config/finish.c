@@ -31,6 +31,15 @@ static void fill_defaults(bosh_conf_t *conf, apr_pool_t *p)
     if (!conf->domains) {
         conf->domains = apr_array_make(p, 0, sizeof(bosh_domain_t));
     }
+    if (!conf->gone) {
+        conf->gone = apr_array_make(p, 0, sizeof(const char *));
+    }
+    if (!conf->origins) {
+        conf->origins = apr_array_make(p, 0, sizeof(const char *));
+    }
+    if (!conf->see_other) {
+        conf->see_other = "";
+    }
 }
 
 /* SetHandler takes an expression, which tells where it was written but not its text; that
@@ -86,7 +95,7 @@ static void mark_locations(const server_rec *s, apr_pool_t *p)
         const core_dir_config *core = ap_get_core_module_config(section);
 
         if (!ap_get_module_config(section, &bosh_module) && is_ours(core, p)) {
-            ap_set_module_config(section, &bosh_module, bosh_config_create_dir(p, core->d));
+            bosh_config_mark(p, section);
         }
     }
 }

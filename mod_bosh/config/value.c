@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * Directives that take one number: the table of their limits and defaults, and the
- * reading of what the administrator wrote.
+ * Directives that take one number, or on and off: the table of their limits and defaults,
+ * and the reading of what the administrator wrote.
  */
 #include "config_int.h"
 
@@ -25,7 +25,10 @@ const bosh_option_t bosh_config_options[] = {
     { "BoshPolling", AT(polling), BOSH_NUMBER, 0, 3600, 5, false },
     { "BoshMaxPause", AT(maxpause), BOSH_NUMBER, 0, DAY, 120, false },
     { "BoshConnectTimeout", AT(connect_timeout), BOSH_NUMBER, 1, 300, 15, false },
+    { "BoshMaxStreams", AT(max_streams), BOSH_NUMBER, 1, BOSH_MOST_STREAMS, BOSH_MOST_STREAMS,
+      false },
     { "BoshMaxBody", AT(max_body), BOSH_SIZE, KIB, 16 * MIB, 256 * KIB, false },
+    { "BoshCompress", AT(compress), BOSH_FLAG, 0, 1, 0, false },
 
     { "BoshMaxSessions", AT(max_sessions), BOSH_NUMBER, 1, 1000000, 10000, true },
     { "BoshSharedMemory", AT(shared_memory), BOSH_SIZE, MIB, MOST_SHARED_MEMORY, 64 * MIB, true },
@@ -111,12 +114,21 @@ static bool read_number(const bosh_option_t *option, const char *text, apr_int64
     return *value >= option->min;
 }
 
+static bool read_flag(const char *text, apr_int64_t *value)
+{
+    *value = strcasecmp(text, "on") == 0;
+    return *value || strcasecmp(text, "off") == 0;
+}
+
 const char *bosh_config_parse(apr_pool_t *p, const bosh_option_t *option, const char *text,
                               apr_int64_t *value)
 {
     *value = BOSH_UNSET;
-    if (read_number(option, text, value)) {
+    if (option->kind == BOSH_FLAG ? read_flag(text, value) : read_number(option, text, value)) {
         return NULL;
+    }
+    if (option->kind == BOSH_FLAG) {
+        return apr_psprintf(p, "%s takes on or off, not '%s'", option->name, text);
     }
     if (option->kind == BOSH_SIZE) {
         return apr_psprintf(p,

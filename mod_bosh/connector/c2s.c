@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /* One client-to-server stream: its beginning, its end, its deadlines. */
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "connector_int.h"
@@ -8,10 +9,29 @@
 /* How long the server has for its closing tag after ours. */
 #define CLOSE_MS BOSH_SEC(2)
 
+/* How long a server that reads nothing keeps a session that is over. */
+#define STUCK_MS BOSH_SEC(10)
+
+static uint32_t place_of(bosh_ref_t ref)
+{
+    return ref.index * BOSH_MAX_STREAMS + ref.stream;
+}
+
+c2s_t *find_c2s(const connector_t *k, bosh_ref_t ref)
+{
+    uint32_t i = place_of(ref);
+    c2s_t *c = ref.stream < BOSH_MAX_STREAMS && i < k->by_index_size ? k->by_index[i] : NULL;
+
+    return c && bosh_ref_same(c->ref, ref) ? c : NULL;
+}
+
 static bool remember(connector_t *k, c2s_t *c)
 {
-    uint32_t i = c->ref.index;
+    uint32_t i = place_of(c->ref);
 
+    if (c->ref.stream >= BOSH_MAX_STREAMS) {
+        return false;
+    }
     if (i >= k->by_index_size) {
         uint32_t size = (i + 1) * 2;
         c2s_t **grown = realloc(k->by_index, size * sizeof(*grown));
@@ -52,8 +72,8 @@ static void unlink_c2s(c2s_t *c)
     if (c->next) {
         c->next->prev = c->prev;
     }
-    if (k->by_index[c->ref.index] == c) {
-        k->by_index[c->ref.index] = NULL;
+    if (k->by_index[place_of(c->ref)] == c) {
+        k->by_index[place_of(c->ref)] = NULL;
     }
     k->count--;
 }
@@ -62,6 +82,15 @@ static void fail_session(connector_t *k, bosh_ref_t ref)
 {
     bosh_store_up_ended(k->args->store, ref, BOSH_COND_INTERNAL_SERVER_ERROR,
                         BOSH_REASON_CONNECT_FAILED, BOSH_ABSENT, k->now, &k->knocks);
+}
+
+static void set_name(c2s_t *c, uint64_t serial)
+{
+    int n = snprintf(c->name, sizeof(c->name), "session %llu", (unsigned long long)serial);
+
+    if (c->ref.stream > 0) {
+        snprintf(c->name + n, sizeof(c->name) - (size_t)n, " stream %u", c->ref.stream);
+    }
 }
 
 void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
@@ -74,7 +103,7 @@ void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
     }
     c->k = k;
     c->ref = ref;
-    c->serial = task->serial;
+    set_name(c, task->serial);
     c->born = k->now;
     bosh_buf_init(&c->out, 0);
     bosh_buf_init(&c->down, 0);
@@ -88,8 +117,8 @@ void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
     }
     *c->upstream = task->upstream;
     link_in(k, c);
-    bosh_log(BOSH_LOG_DEBUG, BOSHNO(1002) "session %llu: to %s at %s:%u",
-             (unsigned long long)c->serial, c->upstream->to, c->upstream->host, c->upstream->port);
+    bosh_log(BOSH_LOG_DEBUG, BOSHNO(1002) "%s: to %s at %s:%u", c->name, c->upstream->to,
+             c->upstream->host, c->upstream->port);
     connect_begin(c);
 }
 
@@ -113,6 +142,7 @@ void c2s_destroy(c2s_t *c)
     bosh_buf_wipe(&c->down);
     bosh_buf_free(&c->down);
     bosh_buf_free(&c->error);
+    bosh_bouncer_free(&c->bouncer);
     free(c->upstream);
     free(c);
 }
@@ -122,9 +152,8 @@ static void log_end(const c2s_t *c)
 {
     const char *condition = bosh_condition_name(c->condition);
 
-    bosh_log(BOSH_LOG_INFO, BOSHNO(1003) "session %llu to %s ended after %lld s: %s%s%s",
-             (unsigned long long)c->serial, c->upstream->to,
-             (long long)(c->k->now - c->born) / 1000, bosh_reason_text(c->reason),
+    bosh_log(BOSH_LOG_INFO, BOSHNO(1003) "%s to %s ended after %lld s: %s%s%s", c->name,
+             c->upstream->to, (long long)(c->k->now - c->born) / 1000, bosh_reason_text(c->reason),
              *condition ? ", " : "", condition);
 }
 
@@ -148,8 +177,8 @@ static void drain(c2s_t *c)
         if (up.reason == BOSH_REASON_NONE && !up.ended) {
             return;
         }
-        bosh_log(BOSH_LOG_WARNING, BOSHNO(1004) "session %llu: %zu bytes for the client are lost",
-                 (unsigned long long)c->serial, c->down.len);
+        bosh_log(BOSH_LOG_WARNING, BOSHNO(1004) "%s: %zu bytes for the client are lost", c->name,
+                 c->down.len);
     }
     finish(c);
 }
@@ -159,6 +188,10 @@ void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason)
     if (c->reason == BOSH_REASON_NONE) {
         c->condition = condition;
         c->reason = reason;
+    }
+    if (c->state == BOUNCING) {
+        bosh_log(BOSH_LOG_DEBUG, BOSHNO(1010) "%s: its server did not take all that went back",
+                 c->name);
     }
     c2s_close_socket(c);
     c->state = DRAINING;
@@ -179,18 +212,40 @@ void c2s_connected(c2s_t *c)
     up_move(c);
 }
 
+void c2s_part(c2s_t *c, bosh_str_t words)
+{
+    apr_socket_t *sock = c->sock;
+
+    if (sock && up_last_words(c, words)) {
+        watch_set(&c->watch, 0);
+        c->sock = NULL;
+        part_begin(c->k, sock);
+    }
+}
+
+void c2s_say_goodbye(c2s_t *c)
+{
+    c->state = CLOSING;
+    c->deadline = c->k->now + CLOSE_MS;
+    watch_set(&c->watch, c->watch.events | APR_POLLIN);
+    bosh_buf_add_z(&c->out, "</stream:stream>");
+}
+
 void c2s_close(c2s_t *c, const bosh_up_t *up)
 {
     c->condition = (bosh_condition_t)up->condition;
     c->reason = (bosh_reason_t)up->reason;
     if (c->state != STREAMING) {
         c2s_end(c, c->condition, c->reason);
-        return;
     }
-    c->state = CLOSING;
-    c->deadline = c->k->now + CLOSE_MS;
-    bosh_buf_add_z(&c->out, "</stream:stream>");
-    up_flush(c);
+    else if (c->is_up) {
+        bounce_begin(c);
+        bounce_move(c);
+    }
+    else {
+        c2s_say_goodbye(c);
+        up_flush(c);
+    }
 }
 
 /* Before the stream is there, only an end is of interest; bytes stay in the store. */
@@ -204,6 +259,18 @@ static void serve_early(c2s_t *c)
     }
 }
 
+/* A server that reads nothing would never get to the end of the session. */
+static void limit_stuck(c2s_t *c)
+{
+    bosh_up_t up;
+
+    if (c->state == STREAMING && c->out.len > 0 && !c->deadline && up_is_over(c, &up)) {
+        c->condition = (bosh_condition_t)up.condition;
+        c->reason = (bosh_reason_t)up.reason;
+        c->deadline = c->k->now + STUCK_MS;
+    }
+}
+
 void c2s_serve(c2s_t *c)
 {
     switch (c->state) {
@@ -213,8 +280,11 @@ void c2s_serve(c2s_t *c)
         if (c->down.len > 0 && down_put(c) == BOSH_PUT_OK) {
             watch_set(&c->watch, c->watch.events | APR_POLLIN);
         }
-        up_move(c);
+        if (up_move(c)) {
+            limit_stuck(c);
+        }
         break;
+    case BOUNCING:
     case CLOSING: break;
     case DRAINING: drain(c); break;
     }
@@ -228,7 +298,7 @@ void c2s_tick(c2s_t *c, bosh_msec_t now)
     if (c->state == CONNECTING) {
         connect_next(c, APR_TIMEUP);
     }
-    else if (c->state == CLOSING) {
+    else {
         c2s_end(c, c->condition, c->reason);
     }
 }

@@ -26,9 +26,8 @@ static bool is_loopback(const address_t *a)
 
 static void fail(c2s_t *c, const char *why)
 {
-    bosh_log(BOSH_LOG_ERR, BOSHNO(1001) "session %llu: %s:%u, the XMPP server of %s: %s",
-             (unsigned long long)c->serial, c->upstream->host, c->upstream->port, c->upstream->to,
-             why);
+    bosh_log(BOSH_LOG_ERR, BOSHNO(1001) "%s: %s:%u, the XMPP server of %s: %s", c->name,
+             c->upstream->host, c->upstream->port, c->upstream->to, why);
     c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_CONNECT_FAILED);
 }
 

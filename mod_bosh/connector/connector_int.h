@@ -9,6 +9,8 @@
  *   c2s.c      one client-to-server stream: states, beginning and end
  *   up.c       bytes from the store to the server
  *   down.c     stanzas from the server to the store
+ *   bounce.c   stanzas that find no client any more, back to the server
+ *   part.c     sockets whose stream is over
  */
 #ifndef BOSH_CONNECTOR_INT_H
 #define BOSH_CONNECTOR_INT_H
@@ -20,6 +22,7 @@
 
 typedef struct connector_t connector_t;
 typedef struct c2s_t c2s_t;
+typedef struct parting_t parting_t;
 
 /* ---- watch.c ------------------------------------------------------------ */
 
@@ -64,20 +67,30 @@ void names_tick(names_t *names);
 /* ---- c2s.c -------------------------------------------------------------- */
 
 /*
- *   FINDING --addresses--> CONNECTING --connected--> STREAMING --close--> CLOSING
- *      |                       |                         |                   |
- *      +-----------------------+---- anything fails -----+--> DRAINING ------+--> gone
+ *   FINDING --addresses--> CONNECTING --connected--> STREAMING --close--> BOUNCING --tag--> CLOSING
+ *      |                       |                         |                    |                |
+ *      +-----------------------+---- anything fails -----+----> DRAINING <----+----------------+
+ *                                                                  |
+ *                                                                 gone
  *
+ * BOUNCING: what the client never got goes back. CLOSING: the server may say goodbye too.
  * DRAINING: the stream is over, but the store has no room for its last stanzas.
  */
-typedef enum c2s_state_t { FINDING, CONNECTING, STREAMING, CLOSING, DRAINING } c2s_state_t;
+typedef enum c2s_state_t {
+    FINDING,
+    CONNECTING,
+    STREAMING,
+    BOUNCING,
+    CLOSING,
+    DRAINING
+} c2s_state_t;
 
 struct c2s_t {
     watch_t watch; /* first: watch_t and c2s_t share their address */
     connector_t *k;
     c2s_t *next, *prev; /* all of them */
     bosh_ref_t ref;
-    uint64_t serial;
+    char name[48]; /* for the log: the session's number, and the stream's unless 0 */
     c2s_state_t state;
     bosh_msec_t born;
     bosh_msec_t deadline; /* of the present state; 0: none */
@@ -86,6 +99,8 @@ struct c2s_t {
     bosh_upstream_t *upstream;
     address_t address[MAX_ADDRESSES];
     uint8_t addresses, tried;
+    bool is_up;        /* the server answered our present stream header */
+    bool is_cut;       /* what was taken from the store may end within a stanza */
     bool opens;        /* features came, and the store was not told yet */
     bool was_opened;   /* the store knows */
     bool stream_error; /* the server sent one */
@@ -94,7 +109,8 @@ struct c2s_t {
     bosh_reason_t reason;
     bosh_buf_t out;   /* taken from the store, not yet written */
     bosh_buf_t down;  /* parsed, not yet in the store */
-    bosh_buf_t error; /* <stream:error/>, for the last answer */
+    bosh_buf_t error; /* what goes with the condition in the last answer */
+    bosh_bouncer_t bouncer;
 };
 
 void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task);
@@ -104,8 +120,12 @@ void c2s_serve(c2s_t *c);
 void c2s_connected(c2s_t *c);
 /* The stream is over: last stanzas first, then the store is told; c is gone. */
 void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason);
-/* Our side is done: says so, and gives the server a moment to say it too. */
+/* Our side is done: bounces, the closing tag, a moment for the server's. */
 void c2s_close(c2s_t *c, const bosh_up_t *up);
+/* Now the closing tag; up_flush() sends it. */
+void c2s_say_goodbye(c2s_t *c);
+/* Before c2s_end(): words for the server, if it can still get them. */
+void c2s_part(c2s_t *c, bosh_str_t words);
 /* Deadlines. */
 void c2s_tick(c2s_t *c, bosh_msec_t now);
 void c2s_close_socket(c2s_t *c);
@@ -125,14 +145,32 @@ bool up_move(c2s_t *c);
 /* Writes c->out. False: c is gone. */
 bool up_flush(c2s_t *c);
 void up_start_stream(c2s_t *c);
+/* Sends all there is, and these, at once. False: that was not possible. */
+bool up_last_words(c2s_t *c, bosh_str_t words);
+/* The server may read nothing more: is the session over? */
+bool up_is_over(c2s_t *c, bosh_up_t *up);
 
 /* ---- down.c ------------------------------------------------------------- */
 
 extern const bosh_stream_events_t down_events;
 /* The socket is readable. */
 void down_ready(c2s_t *c);
+/* Reads what is there, so many times at most. False: c is gone. */
+bool down_look(c2s_t *c, unsigned reads);
 /* Gives c->down to the store, or keeps it and stops reading. */
 bosh_put_t down_put(c2s_t *c);
+
+/* ---- bounce.c ----------------------------------------------------------- */
+
+void bounce_begin(c2s_t *c);
+/* As much as the socket takes. False: c is gone. */
+bool bounce_move(c2s_t *c);
+
+/* ---- part.c ------------------------------------------------------------- */
+
+/* Takes over the socket. */
+void part_begin(connector_t *k, apr_socket_t *sock);
+void part_tick(connector_t *k);
 
 /* ---- loop.c ------------------------------------------------------------- */
 
@@ -144,8 +182,9 @@ struct connector_t {
     apr_pollset_t *pollset;
     bosh_parser_pool_t *parsers;
     names_t *names;
-    c2s_t *all;       /* list */
-    c2s_t **by_index; /* by the session's index in the store */
+    c2s_t *all;          /* list */
+    parting_t *partings; /* list */
+    c2s_t **by_index;    /* [session's index in the store * BOSH_MAX_STREAMS + stream] */
     uint32_t by_index_size;
     unsigned count;
     bosh_msec_t now; /* of this turn */
@@ -154,6 +193,9 @@ struct connector_t {
     bool is_new;      /* reads the mail of the one before it */
     char io[IO_SIZE]; /* scratch for one read or write */
 };
+
+/* NULL: none. */
+c2s_t *find_c2s(const connector_t *k, bosh_ref_t ref);
 
 /* Sockets whose structures are used again: APR would keep each in a pool. */
 apr_socket_t *shell_open(connector_t *k, int family);

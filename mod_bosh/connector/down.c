@@ -7,6 +7,10 @@ static void on_opened(void *baton, const bosh_stream_header_t *header)
 {
     c2s_t *c = baton;
 
+    c->is_up = true;
+    if (c->state != STREAMING) {
+        return;
+    }
     bosh_store_greet(c->k->args->store, c->ref, header->from, header->id);
     /* Before XMPP 1.0 there are no features to wait for. */
     if (!header->version.p && !c->was_opened) {
@@ -20,13 +24,17 @@ static void on_stanza(void *baton, bosh_stanza_kind_t kind, bosh_str_t xml)
 
     if (kind == BOSH_STANZA_ERROR) {
         c->stream_error = true;
-        bosh_buf_add_str(&c->error, xml);
-        return;
+        if (c->state == STREAMING) {
+            bosh_buf_add_str(&c->error, xml);
+        }
     }
-    if (!c->was_opened) {
-        c->opens = true;
+    else if (c->state == BOUNCING) {
+        bosh_bouncer_feed(&c->bouncer, &c->out, xml.p, xml.len);
     }
-    bosh_buf_add_str(&c->down, xml);
+    else if (c->state == STREAMING) {
+        c->opens = c->opens || !c->was_opened;
+        bosh_buf_add_str(&c->down, xml);
+    }
 }
 
 static void on_closed(void *baton)
@@ -54,13 +62,63 @@ bosh_put_t down_put(c2s_t *c)
     return put;
 }
 
-static void end_invalid(c2s_t *c, bosh_xml_verdict_t verdict)
+/* ---- ends ---------------------------------------------------------------- */
+
+static bool is_limit(bosh_xml_verdict_t verdict)
 {
-    bosh_log(BOSH_LOG_WARNING, BOSHNO(1005) "session %llu: what %s sent was refused: %s",
-             (unsigned long long)c->serial, c->upstream->to, bosh_xml_verdict_text(verdict));
-    c2s_end(c, BOSH_COND_REMOTE_STREAM_ERROR,
-            verdict == BOSH_XML_SIZE ? BOSH_REASON_STANZA_TOO_LARGE : BOSH_REASON_STREAM_INVALID);
+    return verdict == BOSH_XML_DEPTH || verdict == BOSH_XML_WIDTH || verdict == BOSH_XML_NAME_LENGTH
+           || verdict == BOSH_XML_VALUE_LENGTH || verdict == BOSH_XML_SIZE;
 }
+
+/* RFC 6120 section 4.9.3. */
+static const char *stream_error(bosh_xml_verdict_t verdict)
+{
+    switch (verdict) {
+    case BOSH_XML_DTD:
+    case BOSH_XML_PI:
+    case BOSH_XML_COMMENT: return "restricted-xml";
+    case BOSH_XML_NO_MEMORY: return "resource-constraint";
+    default: return is_limit(verdict) ? "policy-violation" : "not-well-formed";
+    }
+}
+
+static void end_refused(c2s_t *c, bosh_xml_verdict_t verdict)
+{
+    bosh_buf_t words;
+
+    bosh_log(BOSH_LOG_WARNING, BOSHNO(1005) "%s: what %s sent was refused: %s", c->name,
+             c->upstream->to, bosh_xml_verdict_text(verdict));
+    bosh_buf_init(&words, 0);
+    bosh_buf_add_z(&words, "<stream:error><");
+    bosh_buf_add_z(&words, stream_error(verdict));
+    bosh_buf_add_z(&words, " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+                           "</stream:stream>");
+    c2s_part(c, bosh_buf_str(&words));
+    bosh_buf_free(&words);
+    if (is_limit(verdict)) {
+        bosh_buf_add_z(&c->error, "<stanza-too-large xmlns='" BOSH_NS_ERRORS "'/>");
+        c2s_end(c, BOSH_COND_UNDEFINED_CONDITION, BOSH_REASON_STANZA_TOO_LARGE);
+    }
+    else if (verdict == BOSH_XML_NO_MEMORY) {
+        c2s_end(c, BOSH_COND_INTERNAL_SERVER_ERROR, BOSH_REASON_STREAM_LOST);
+    }
+    else {
+        c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_INVALID);
+    }
+}
+
+/* The server's own end is answered with the closing tag (RFC 6120 section 4.4), unless
+ * that is out. */
+static void end_by_server(c2s_t *c)
+{
+    if (c->state != CLOSING) {
+        c2s_part(c, BOSH_STR("</stream:stream>"));
+    }
+    c2s_end(c, BOSH_COND_REMOTE_STREAM_ERROR,
+            c->stream_error ? BOSH_REASON_STREAM_ERROR : BOSH_REASON_STREAM_CLOSED);
+}
+
+/* ---- bytes ---------------------------------------------------------------- */
 
 /* False: the stream is over, and c with it. */
 static bool feed(c2s_t *c, const char *p, size_t len)
@@ -70,17 +128,39 @@ static bool feed(c2s_t *c, const char *p, size_t len)
     if (verdict == BOSH_XML_OK && c->down.failed) {
         verdict = BOSH_XML_NO_MEMORY;
     }
-    if ((c->down.len > 0 || c->opens) && down_put(c) == BOSH_PUT_GONE) {
+    if (c->state == STREAMING && (c->down.len > 0 || c->opens) && down_put(c) == BOSH_PUT_GONE) {
+        c2s_part(c, BOSH_STR("</stream:stream>"));
         c2s_end(c, BOSH_COND_NONE, BOSH_REASON_NONE);
         return false;
     }
-    if (verdict != BOSH_XML_OK) {
-        end_invalid(c, verdict);
+    if (c->stream_error || c->closed) {
+        end_by_server(c);
         return false;
     }
-    if (c->stream_error || c->closed) {
-        c2s_end(c, BOSH_COND_REMOTE_STREAM_ERROR,
-                c->stream_error ? BOSH_REASON_STREAM_ERROR : BOSH_REASON_STREAM_CLOSED);
+    if (verdict == BOSH_XML_OK) {
+        return true;
+    }
+    if (c->state == STREAMING) {
+        end_refused(c, verdict);
+    }
+    else {
+        c2s_end(c, c->condition, c->reason); /* after the end nobody cares why */
+    }
+    return false;
+}
+
+/* One read. False: c is gone. */
+static bool read_once(c2s_t *c, bool *is_empty)
+{
+    apr_size_t n = IO_SIZE;
+    apr_status_t rv = apr_socket_recv(c->sock, c->k->io, &n);
+
+    *is_empty = n == 0;
+    if (n > 0) {
+        return feed(c, c->k->io, n);
+    }
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
+        c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
         return false;
     }
     return true;
@@ -88,13 +168,24 @@ static bool feed(c2s_t *c, const char *p, size_t len)
 
 void down_ready(c2s_t *c)
 {
-    apr_size_t n = IO_SIZE;
-    apr_status_t rv = apr_socket_recv(c->sock, c->k->io, &n);
+    bool is_empty;
 
-    if (n > 0 && c->state == STREAMING) {
-        feed(c, c->k->io, n);
+    if (c->state == BOUNCING) {
+        /* Not asked for: nobody is there any more to take a bounce. */
+        c2s_end(c, c->condition, c->reason);
+        return;
     }
-    else if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
-        c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
+    read_once(c, &is_empty);
+}
+
+bool down_look(c2s_t *c, unsigned reads)
+{
+    bool is_empty = false;
+
+    while (reads-- > 0 && !is_empty) {
+        if (!read_once(c, &is_empty)) {
+            return false;
+        }
     }
+    return true;
 }

@@ -31,13 +31,6 @@ static void on_control(watch_t *w, apr_int16_t events)
     }
 }
 
-static c2s_t *find(connector_t *k, bosh_ref_t ref)
-{
-    c2s_t *c = ref.index < k->by_index_size ? k->by_index[ref.index] : NULL;
-
-    return c && bosh_ref_same(c->ref, ref) ? c : NULL;
-}
-
 /* A session that the connector before this one took with it. */
 static void log_lost(connector_t *k, bosh_ref_t ref)
 {
@@ -53,7 +46,7 @@ static void log_lost(connector_t *k, bosh_ref_t ref)
 
 static void serve(connector_t *k, bosh_ref_t ref)
 {
-    c2s_t *c = find(k, ref);
+    c2s_t *c = find_c2s(k, ref);
     bosh_task_t task;
 
     if (c) {
@@ -95,6 +88,7 @@ static void tick(connector_t *k)
         next = c->next;
         c2s_tick(c, k->now);
     }
+    part_tick(k);
     while (!bosh_store_tick(k->args->store, k->args->index, &cursor, k->now, &k->knocks)) {
     }
 }

@@ -3,6 +3,9 @@
 
 #include "connector_int.h"
 
+/* More than the kernel keeps for a connection that is dead. */
+#define LAST_READS 128
+
 void up_start_stream(c2s_t *c)
 {
     const bosh_upstream_t *u = c->upstream;
@@ -12,9 +15,12 @@ void up_start_stream(c2s_t *c)
                                u->lang[0] ? bosh_str(u->lang) : BOSH_ABSENT);
 }
 
+/* A server that closes first may have said why, and more: it is in the socket still. */
 static void lost(c2s_t *c)
 {
-    c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
+    if (c->state != STREAMING || down_look(c, LAST_READS)) {
+        c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
+    }
 }
 
 /* Writes p; what the socket does not take stays in c->out, in front. */
@@ -38,12 +44,12 @@ bool up_flush(c2s_t *c)
 {
     size_t written;
 
-    if (c->out.len == 0) {
-        return true;
-    }
     if (c->out.failed) {
         c2s_end(c, BOSH_COND_INTERNAL_SERVER_ERROR, BOSH_REASON_STREAM_LOST);
         return false;
+    }
+    if (c->out.len == 0) {
+        return true;
     }
     if (!write_some(c, c->out.p, c->out.len, &written)) {
         return false;
@@ -57,6 +63,34 @@ bool up_flush(c2s_t *c)
     return true;
 }
 
+bool up_last_words(c2s_t *c, bosh_str_t words)
+{
+    apr_size_t n;
+
+    if (c->is_cut || !bosh_buf_add_str(&c->out, words)) {
+        return false;
+    }
+    n = c->out.len;
+    return apr_socket_send(c->sock, c->out.p, &n) == APR_SUCCESS && n == c->out.len;
+}
+
+/* Sent before the server can answer it, so the parser is told in time. */
+static void restart(c2s_t *c, const bosh_up_t *up)
+{
+    if (up->has_from) {
+        bosh_store_restart_from(c->k->args->store, c->ref, c->upstream->from);
+    }
+    bosh_stream_restart(c->stream);
+    c->is_up = false;
+    up_start_stream(c);
+}
+
+bool up_is_over(c2s_t *c, bosh_up_t *up)
+{
+    bosh_store_take_up(c->k->args->store, c->ref, NULL, 0, c->k->now, up, &c->k->knocks);
+    return up->ended || up->reason != BOSH_REASON_NONE;
+}
+
 /* One bufferful, straight from the store to the socket. */
 static bool move_once(c2s_t *c, bosh_up_t *up)
 {
@@ -65,20 +99,19 @@ static bool move_once(c2s_t *c, bosh_up_t *up)
 
     bosh_store_take_up(k->args->store, c->ref, k->io, IO_SIZE, k->now, up, &k->knocks);
     if (up->ended) {
+        c2s_part(c, BOSH_STR("</stream:stream>"));
         c2s_end(c, (bosh_condition_t)up->condition, (bosh_reason_t)up->reason);
         return false;
     }
+    c->is_cut = up->more;
     if (up->len > 0 && !write_some(c, k->io, up->len, &written)) {
         return false;
     }
     bosh_buf_add(&c->out, k->io + written, up->len - written);
     if (up->restart) {
-        /* Sent before the server can answer it, so the parser is told in time. */
-        bosh_stream_restart(c->stream);
-        up_start_stream(c);
-        return up_flush(c);
+        restart(c, up);
     }
-    return true;
+    return up_flush(c);
 }
 
 bool up_move(c2s_t *c)
@@ -97,5 +130,5 @@ bool up_move(c2s_t *c)
         c2s_close(c, &up);
         return false; /* it may be gone */
     }
-    return true;
+    return c->state != BOUNCING || bounce_move(c);
 }

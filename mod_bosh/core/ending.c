@@ -35,20 +35,34 @@ void end_session(step_t *st, bosh_condition_t condition, bosh_reason_t reason)
     }
     note_end(st, condition, reason);
     st->s->state = BOSH_CLOSING;
-    act(st, BOSH_DO_CLOSE);
+    legs_close(st);
     release_early(st);
 }
 
-void end_upstream(step_t *st, bosh_condition_t condition, bosh_reason_t reason)
+void end_by_breach(step_t *st, uint64_t rid, bosh_condition_t condition, bosh_reason_t reason)
 {
-    if (st->s->state == BOSH_ENDED) {
+    if (st->s->state < BOSH_CLOSING) {
+        st->s->breach = rid;
+    }
+    end_session(st, condition, reason);
+}
+
+void end_upstream(step_t *st, unsigned stream, bosh_condition_t condition, bosh_reason_t reason)
+{
+    bosh_session_t *s = st->s;
+
+    if (s->state == BOSH_ENDED || !legs_ended(s, stream, condition, reason)) {
         return;
     }
-    if (st->s->state < BOSH_CLOSING) {
-        note_end(st, condition, reason);
-        release_early(st);
+    if (s->state == BOSH_OPENING && legs_are_up(s)) {
+        s->state = BOSH_OPEN; /* another one goes on without the first */
     }
-    st->s->state = BOSH_ENDED;
+    if (!legs_are_up(s)) {
+        end_session(st, condition, reason); /* nothing is left to be closed */
+    }
+    if (legs_are_gone(s)) {
+        s->state = BOSH_ENDED;
+    }
 }
 
 /* Inactivity (section 10), the connect timeout, and the time to be forgotten. */
@@ -57,14 +71,9 @@ void end_tick(step_t *st)
     bosh_session_t *s = st->s;
 
     switch (s->state) {
-    case BOSH_OPENING:
-        if (st->now - s->created >= BOSH_SEC(s->terms.connect_timeout)) {
-            end_session(st, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_CONNECT_TIMEOUT);
-            break;
-        }
-        /* fall through: a client may lose interest before its session opens */
-        __attribute__((fallthrough));
+    case BOSH_OPENING: /* a client may lose interest before its session opens */
     case BOSH_OPEN:
+        legs_tick(st);
         if (s->idle_since && st->now - s->idle_since >= BOSH_SEC(s->inactivity)) {
             end_session(st, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_INACTIVITY);
         }

@@ -81,9 +81,13 @@ bool bosh_negotiate(const bosh_offer_t *offer, const bosh_policy_t *policy, bosh
     terms->hold =
         least(hold, policy->hold < BOSH_MAX_REQUESTS - 1 ? policy->hold : BOSH_MAX_REQUESTS - 1);
     terms->requests = terms->hold + 1;
-    terms->inactivity = policy->inactivity;
     terms->polling = policy->polling;
+    /* A client that polls is away most of the time (section 12). */
+    terms->is_polling = terms->wait == 0 || terms->hold == 0;
+    terms->inactivity = policy->inactivity + (terms->is_polling ? 2 * policy->polling : 0);
     terms->maxpause = policy->maxpause;
     terms->connect_timeout = policy->connect_timeout;
+    terms->streams =
+        (uint8_t)(policy->streams < BOSH_MAX_STREAMS ? policy->streams : BOSH_MAX_STREAMS);
     return true;
 }

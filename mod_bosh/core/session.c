@@ -4,13 +4,16 @@
  *
  * A request is looked at in this order; the first that applies decides:
  *
- *   1. its rid was seen: repeat the kept answer, or take the place of the older
- *      copy that still waits                                   (XEP-0124 14.3)
+ *   1. its rid was seen:                                       (XEP-0124 14.3)
+ *       a. it has not the key that rid had: item-not-found     (15)
+ *       b. one copy too many: policy-violation
+ *       c. repeat the kept answer, or take the place of the older copy that still
+ *          waits
  *   2. the session is over: its true condition                 (17)
  *   3. its rid is too old to be repeated: item-not-found       (14.3)
  *   4. its rid is beyond the window: item-not-found            (14.2)
- *   5. too many requests without an answer: policy-violation   (12)
- *   6. it is let in, and has its turn when all before it have had theirs
+ *   5. too many requests without an answer: policy-violation   (11)
+ *   6. it is let in, and has its turn when all before it have had theirs: turn.c
  */
 
 #include "core_int.h"
@@ -33,6 +36,9 @@ void reply(step_t *st, bosh_answer_kind_t kind, bosh_condition_t condition)
     a->answer = (bosh_answer_t){ .kind = (uint8_t)kind,
                                  .condition = (uint8_t)condition,
                                  .stream = BOSH_NO_STREAM };
+    if (st->s->state < BOSH_CLOSING) {
+        a->answer.ack = acks_for(st->s, st->ev->rid);
+    }
     a->holder = st->ev->holder;
     st->served = true;
 }
@@ -73,13 +79,14 @@ static void hold(step_t *st, bosh_slot_t *slot)
     st->served = true;
 }
 
-static void repeat(step_t *st, const bosh_slot_t *slot)
+static void repeat(step_t *st, bosh_slot_t *slot)
 {
     bosh_action_t *a = act(st, BOSH_DO_REPEAT);
 
     a->slot = (uint8_t)(slot->rid % BOSH_SLOTS);
     a->answer = slot->answer;
     a->holder = st->ev->holder;
+    acks_note_repeat(st->s, slot);
     st->s->idle_since = 0; /* "the time since its last response" (section 10) starts anew */
     st->served = true;
 }
@@ -99,15 +106,25 @@ static void settle_or_hold(step_t *st, bosh_slot_t *slot)
     }
 }
 
+/* A request that is not let in ends the session; or it has ended, and this is what
+ * late ones get. */
 static void end_with_reply(step_t *st, bosh_condition_t condition, bosh_reason_t reason)
 {
-    end_session(st, condition, reason);
-    reply(st, BOSH_ANSWER_TERMINATE, condition);
+    end_by_breach(st, st->s->next_rid, condition, reason);
+    reply(st, BOSH_ANSWER_TERMINATE, (bosh_condition_t)st->s->condition);
     settle(st);
 }
 
 static void on_repeat(step_t *st, bosh_slot_t *slot)
 {
+    if (!keys_are_repeated(slot, st->ev->keys)) {
+        end_with_reply(st, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_KEY);
+        return;
+    }
+    if (!activity_may_repeat(slot)) {
+        end_with_reply(st, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_REPEATS);
+        return;
+    }
     if (slot->state == BOSH_SLOT_ANSWERED) {
         repeat(st, slot);
         return;
@@ -125,12 +142,13 @@ static void on_late(step_t *st)
 {
     bosh_session_t *s = st->s;
 
-    if (s->end_told || st->ev->rid != s->next_rid
+    if (s->end_told || st->ev->rid != s->next_rid || !keys_would_fit(s, st->ev->keys)
         || window_is_overactive(s, st->ev->rid, 0, st->now)) {
         reply(st, BOSH_ANSWER_TERMINATE, (bosh_condition_t)s->condition);
         return;
     }
     window_admit(st, 0); /* its payload has nowhere to go */
+    keys_take(s, slot_at(s, st->ev->rid));
     slot_at(s, st->ev->rid)->state = BOSH_SLOT_HELD;
     s->next_rid++;
     settle_or_hold(st, slot_at(s, st->ev->rid));
@@ -155,8 +173,9 @@ static void on_request(step_t *st)
         end_with_reply(st, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_OVERACTIVE);
     }
     else {
-        window_admit(st, ev->asks);
-        window_advance(st);
+        s->inactivity = s->terms.inactivity; /* a pause is over */
+        window_admit(st, legs_sort_asks(s, ev));
+        turn_advance(st);
         settle_or_hold(st, slot_at(s, ev->rid));
     }
 }
@@ -174,7 +193,8 @@ static void on_due_early(step_t *st, bosh_slot_t *slot)
     slot->holder = BOSH_NOBODY;
     slot->told = 1;
     if (s->state >= BOSH_CLOSING && !s->end_told && !bosh_session_is_attended(s)) {
-        reply(st, BOSH_ANSWER_TERMINATE, (bosh_condition_t)s->condition);
+        reply(st, BOSH_ANSWER_TERMINATE,
+              s->breach ? BOSH_COND_OTHER_REQUEST : (bosh_condition_t)s->condition);
     }
     else {
         reply(st, BOSH_ANSWER_DATA, BOSH_COND_NONE);
@@ -220,6 +240,8 @@ static void on_written(step_t *st)
     if (slot && slot->state == BOSH_SLOT_ANSWERED && same_holder(slot->holder, st->ev->holder)) {
         slot->holder = BOSH_NOBODY;
         slot->writing = 0;
+        slot->written = 1;
+        slot->answered = st->now;
         st->s->last_answer = st->now;
         st->s->idle_since = 0; /* counts from now, however long the client was reading */
     }
@@ -271,6 +293,7 @@ void bosh_session_init(bosh_session_t *s, const bosh_terms_t *terms, bosh_msec_t
         .inactivity = terms->inactivity,
         .state = BOSH_OPENING,
     };
+    legs_init(s);
     for (unsigned i = 0; i < BOSH_SLOTS; i++) {
         s->slots[i].holder = BOSH_NOBODY;
     }
@@ -287,14 +310,12 @@ void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_
     case BOSH_EV_GONE: on_gone(&st); break;
     case BOSH_EV_WRITTEN: on_written(&st); break;
     case BOSH_EV_OPENED:
-        if (s->state == BOSH_OPENING) {
-            s->state = BOSH_OPEN;
-        }
+        legs_opened(s, ev->stream);
         settle(&st);
         break;
     case BOSH_EV_DATA: settle(&st); break;
     case BOSH_EV_UP_ENDED:
-        end_upstream(&st, ev->condition, ev->reason);
+        end_upstream(&st, ev->stream, ev->condition, ev->reason);
         settle(&st);
         break;
     case BOSH_EV_END:
@@ -308,43 +329,4 @@ void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_
         break;
     }
     note_idleness(s, now);
-}
-
-static bool is_slot_damaged(const bosh_session_t *s, unsigned i)
-{
-    const bosh_slot_t *slot = &s->slots[i];
-
-    if (slot->answer.kind > BOSH_ANSWER_STREAM || slot->answer.condition >= BOSH_COND_COUNT
-        || (slot->state != BOSH_SLOT_FREE && slot->rid % BOSH_SLOTS != i)) {
-        return true;
-    }
-    switch (slot->state) {
-    case BOSH_SLOT_FREE: return slot->writing;
-    case BOSH_SLOT_EARLY: return slot->rid < s->next_rid || slot->rid - s->next_rid >= BOSH_SLOTS;
-    case BOSH_SLOT_HELD: return slot->rid < s->next_answer || slot->rid >= s->next_rid;
-    case BOSH_SLOT_ANSWERED:
-        return slot->rid >= s->next_answer || s->next_answer - slot->rid > BOSH_SLOTS;
-    default: return true;
-    }
-}
-
-bool bosh_session_is_damaged(const bosh_session_t *s)
-{
-    if (s->state > BOSH_ENDED || s->condition >= BOSH_COND_COUNT || s->reason >= BOSH_REASON_COUNT
-        || s->next_answer > s->next_rid || s->next_rid - s->next_answer > BOSH_MAX_UNANSWERED
-        || s->next_answer < s->terms.rid || s->terms.requests > BOSH_MAX_REQUESTS
-        || s->terms.hold >= s->terms.requests) {
-        return true;
-    }
-    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
-        if (is_slot_damaged(s, i)) {
-            return true;
-        }
-    }
-    for (uint64_t rid = s->next_answer; rid < s->next_rid; rid++) {
-        if (s->slots[rid % BOSH_SLOTS].state != BOSH_SLOT_HELD) {
-            return true;
-        }
-    }
-    return false;
 }

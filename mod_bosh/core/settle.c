@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * Whose answer is due, and what it says.
+ * Whose answer is due.
  *
  * Answers leave in rid order (XEP-0124 section 14.2), so only the head, the
  * lowest rid without an answer, is ever looked at. An answer is fixed at the
@@ -12,18 +12,13 @@
 
 #define NEVER INT64_MAX
 
-static bool is_creation(const bosh_session_t *s, const bosh_slot_t *slot)
-{
-    return slot->rid == s->terms.rid;
-}
-
 /* Held requests whose client is there, and the newest of them. */
 static unsigned count_attended(bosh_session_t *s, bosh_slot_t **newest)
 {
     unsigned n = 0;
 
     *newest = NULL;
-    for (uint64_t rid = s->next_answer; rid < s->next_rid; rid++) {
+    for (uint64_t rid = s->next_answer; rid < held_end(s); rid++) {
         bosh_slot_t *slot = slot_at(s, rid);
 
         if (slot->state == BOSH_SLOT_HELD && is_attended(slot)) {
@@ -35,14 +30,14 @@ static unsigned count_attended(bosh_session_t *s, bosh_slot_t **newest)
 }
 
 /* A pause releases all that is held (section 10), and a request that must be answered
- * at once all those before it. */
+ * at once all those before it. So does one that waits for a stream's name. */
 static bool is_releasing(bosh_session_t *s)
 {
-    for (uint64_t rid = s->next_answer; rid < s->next_rid; rid++) {
+    for (uint64_t rid = s->next_answer; rid < held_end(s); rid++) {
         const bosh_slot_t *slot = slot_at(s, rid);
 
         if ((slot->asks & BOSH_ASKS_PAUSE)
-            || ((slot->asks & BOSH_ASKS_URGENT) && is_attended(slot))) {
+            || ((slot->asks & (BOSH_ASKS_URGENT | BOSH_ASKS_ADD)) && is_attended(slot))) {
             return true;
         }
     }
@@ -54,7 +49,7 @@ static bosh_msec_t due_by_wait(bosh_session_t *s)
 {
     bosh_msec_t due = NEVER;
 
-    for (uint64_t rid = s->next_answer; rid < s->next_rid; rid++) {
+    for (uint64_t rid = s->next_answer; rid < held_end(s); rid++) {
         const bosh_slot_t *slot = slot_at(s, rid);
 
         if (is_attended(slot) && slot->arrived + BOSH_SEC(s->terms.wait) < due) {
@@ -92,7 +87,8 @@ static bosh_msec_t due_at(bosh_session_t *s, const bosh_slot_t *head)
          * wait of 0 cannot mean this one. The connect timeout is the tick's. */
         return s->state == BOSH_OPEN ? 0 : s->terms.wait ? by_wait : NEVER;
     }
-    if (s->leg[0].has_down || s->terms.wait == 0 || s->terms.hold == 0 || is_releasing(s)) {
+    if (legs_pick(s) != BOSH_NO_STREAM || s->report || s->terms.wait == 0 || s->terms.hold == 0
+        || is_releasing(s)) {
         return 0;
     }
     by_hold = due_by_hold(s);
@@ -123,53 +119,6 @@ static bosh_msec_t blocked_until(const bosh_session_t *s)
     return 0;
 }
 
-static void compose(bosh_session_t *s, const bosh_slot_t *slot, bosh_action_t *a)
-{
-    bool ending = s->state >= BOSH_CLOSING;
-
-    a->answer.condition = BOSH_COND_NONE;
-    if (ending && !s->end_told && is_attended(slot)) {
-        /* Section 13: the oldest gets the end, all others an empty body. */
-        s->end_told = 1;
-        a->answer.kind = BOSH_ANSWER_TERMINATE;
-        a->answer.condition = s->condition;
-        a->with_down = s->leg[0].has_down;
-        return;
-    }
-    a->answer.kind = !ending && is_creation(s, slot) ? BOSH_ANSWER_CREATED : BOSH_ANSWER_DATA;
-    a->with_down =
-        !ending && is_attended(slot) && s->leg[0].has_down && !(slot->asks & BOSH_ASKS_PAUSE);
-}
-
-/* At most one answer is being written: this one is late enough to be called stuck. */
-static void forget_writer(bosh_session_t *s)
-{
-    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
-        s->slots[i].writing = 0;
-    }
-}
-
-static void fix_answer(step_t *st, bosh_slot_t *slot)
-{
-    bosh_session_t *s = st->s;
-    bosh_action_t *a = act(st, BOSH_DO_ANSWER);
-
-    a->slot = (uint8_t)(slot->rid % BOSH_SLOTS);
-    a->holder = slot->holder;
-    compose(s, slot, a);
-    if (a->with_down) {
-        s->leg[0].has_down = 0;
-    }
-    slot->answer = a->answer;
-    slot->state = BOSH_SLOT_ANSWERED;
-    s->next_answer++;
-    if (is_attended(slot)) {
-        forget_writer(s);
-        slot->writing = 1;
-        s->last_answer = st->now;
-    }
-}
-
 /* Nobody waits for the head's answer, and its client went on to a newer request, or
  * had an answer before its turn came. It gets an empty one. */
 static bool can_skip(const bosh_session_t *s, const bosh_slot_t *head)
@@ -186,7 +135,7 @@ static bool settle_head(step_t *st, bosh_slot_t *head)
     bosh_msec_t due, blocked;
 
     if (can_skip(s, head)) {
-        fix_answer(st, head);
+        answer_fix(st, head);
         return true;
     }
     if (!is_attended(head)) {
@@ -196,7 +145,7 @@ static bool settle_head(step_t *st, bosh_slot_t *head)
     blocked = blocked_until(s);
     due = due < blocked ? blocked : due;
     if (due <= st->now && is_caller) {
-        fix_answer(st, head);
+        answer_fix(st, head);
         st->served = true;
         return false; /* the next has to wait until this one is written */
     }
@@ -219,7 +168,7 @@ void settle(step_t *st)
 {
     bosh_session_t *s = st->s;
 
-    while (s->next_answer < s->next_rid) {
+    for (unsigned n = 0; n < BOSH_MAX_UNANSWERED && s->next_answer < s->next_rid; n++) {
         if (!settle_head(st, slot_at(s, s->next_answer))) {
             break;
         }

@@ -9,6 +9,9 @@
 
 #include "core_int.h"
 
+/* How the client waits for an answer may differ from copy to copy. */
+#define OF_THIS_COPY (BOSH_ASKS_URGENT | BOSH_ASKS_DEAF)
+
 bosh_slot_t *window_find(bosh_session_t *s, uint64_t rid)
 {
     bosh_slot_t *slot = slot_at(s, rid);
@@ -52,19 +55,40 @@ bool window_is_overactive(bosh_session_t *s, uint64_t rid, uint8_t asks, bosh_ms
  * it, even if its client aborted all that it sent since. */
 static bool is_outdated(const bosh_session_t *s, const bosh_slot_t *slot)
 {
-    uint64_t keep = slot->writing ? BOSH_SLOTS - BOSH_MAX_UNANSWERED : s->terms.requests;
+    uint64_t keep = slot->writing || s->terms.acks ? BOSH_MAX_KEPT : s->terms.requests;
 
-    return slot->state == BOSH_SLOT_ANSWERED && slot->rid + keep < s->next_answer;
+    return slot->rid + keep < s->next_answer || (slot->rid <= s->acked && !slot->writing);
+}
+
+/* With acks, answers are kept until they are acknowledged (section 14.3), which a client
+ * may never do: beyond the newest ones only as long as they are small. */
+static uint64_t oldest_that_fits(const bosh_session_t *s)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned n = s->terms.requests + 1; n <= BOSH_SLOTS && n <= s->next_answer; n++) {
+        const bosh_slot_t *slot = &s->slots[(s->next_answer - n) % BOSH_SLOTS];
+
+        if (slot->state == BOSH_SLOT_ANSWERED && !slot->writing) {
+            bytes += slot->bytes;
+        }
+        if (bytes > BOSH_KEPT_BYTES) {
+            return s->next_answer - n + 1;
+        }
+    }
+    return 0;
 }
 
 void window_trim(step_t *st)
 {
     bosh_session_t *s = st->s;
+    uint64_t oldest = s->terms.acks ? oldest_that_fits(s) : 0;
 
     for (unsigned i = 0; i < BOSH_SLOTS; i++) {
         bosh_slot_t *slot = &s->slots[i];
 
-        if (is_outdated(s, slot)) {
+        if (slot->state == BOSH_SLOT_ANSWERED
+            && (is_outdated(s, slot) || (slot->rid < oldest && !slot->writing))) {
             act(st, BOSH_DO_DROP)->slot = (uint8_t)i;
             *slot = (bosh_slot_t){ .state = BOSH_SLOT_FREE, .holder = BOSH_NOBODY };
         }
@@ -82,9 +106,14 @@ void window_admit(step_t *st, uint8_t asks)
         .holder = ev->holder,
         .state = BOSH_SLOT_EARLY,
         .asks = asks,
-        .pause = ev->pause,
+        .stream = legs_sort_name(st->s, ev),
+        .refused = asks & BOSH_ASKS_ADD ? (uint8_t)ev->condition : 0,
+        .pause = ev->pause ? ev->pause : 1,
+        .ack = ev->ack,
     };
-    if (asks & BOSH_ASKS_PAYLOAD) {
+    keys_keep(slot, ev->keys);
+    acks_note_arrival(st->s, ev->ack);
+    if (asks & (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)) {
         act(st, BOSH_DO_STORE)->slot = (uint8_t)(ev->rid % BOSH_SLOTS);
     }
 }
@@ -100,39 +129,5 @@ void window_rebind(step_t *st, bosh_slot_t *slot)
     slot->arrived = st->now;
     slot->due = 0;
     slot->told = 0;
-    slot->asks = (uint8_t)((slot->asks & ~BOSH_ASKS_URGENT) | (st->ev->asks & BOSH_ASKS_URGENT));
-}
-
-static void consume(step_t *st, bosh_slot_t *slot)
-{
-    bosh_session_t *s = st->s;
-
-    slot->state = BOSH_SLOT_HELD;
-    s->next_rid++;
-    if (slot->asks & BOSH_ASKS_PAYLOAD) {
-        act(st, BOSH_DO_FORWARD)->slot = (uint8_t)(slot->rid % BOSH_SLOTS);
-    }
-    if (slot->asks & BOSH_ASKS_RESTART) {
-        act(st, BOSH_DO_RESTART);
-    }
-    s->inactivity = s->terms.inactivity;
-    if (slot->asks & BOSH_ASKS_TERMINATE) {
-        end_session(st, BOSH_COND_NONE, BOSH_REASON_CLIENT);
-    }
-    else if (slot->asks & BOSH_ASKS_PAUSE) {
-        if (slot->pause > s->terms.maxpause) {
-            end_session(st, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_PAUSE);
-        }
-        s->inactivity = slot->pause;
-    }
-}
-
-void window_advance(step_t *st)
-{
-    bosh_slot_t *slot;
-
-    while (st->s->state < BOSH_CLOSING && (slot = window_find(st->s, st->s->next_rid)) != NULL
-           && slot->state == BOSH_SLOT_EARLY) {
-        consume(st, slot);
-    }
+    slot->asks = (uint8_t)((slot->asks & ~OF_THIS_COPY) | (st->ev->asks & OF_THIS_COPY));
 }

@@ -5,6 +5,14 @@
 
 APLOG_USE_MODULE(bosh);
 
+_Static_assert(BOSH_MOST_STREAMS == BOSH_MAX_STREAMS, "the room config knows no core");
+
+/* What a request for the store points to. */
+typedef struct material_t {
+    bosh_keys_t keys;
+    bosh_upstream_t add;
+} material_t;
+
 static bool refuse(admission_t *a, bosh_condition_t condition, const char *why)
 {
     a->refused = condition;
@@ -12,31 +20,35 @@ static bool refuse(admission_t *a, bosh_condition_t condition, const char *why)
     return false;
 }
 
+/* ---- every request ------------------------------------------------------ */
+
 /* gloox ends a session with 'terminal'. */
 static bool is_terminate(bosh_str_t type)
 {
     return bosh_str_eq(type, "terminate") || bosh_str_eq(type, "terminal");
 }
 
-static bool fill_request(bench_t *b, guest_t *g, bosh_request_t *req, admission_t *a)
+/* Who is never heard leaving: an HTTP/2 stream, or one whose thread blocks, looks for
+ * its client only now and then. */
+static bool is_deaf(const request_rec *r)
 {
-    const bosh_str_t *attr = b->body.attr;
+    return !hold_can_suspend(r);
+}
+
+static bool fill_asks(const request_rec *r, const bosh_str_t *attr, bosh_request_t *req,
+                      admission_t *a)
+{
     uint64_t pause = 0;
 
-    /* Whole, so it counts; but nobody is there to read an
-     * answer, and what would be in it stays for the next request. */
-    *req = (bosh_request_t){ .holder = g->hung_up ? BOSH_NOBODY : room_holder(g),
-                             .asks = g->asks,
-                             .payload = bosh_buf_str(&b->body.payload) };
-    if (!bosh_parse_uint(attr[BOSH_A_RID], BOSH_RID_MAX, &req->rid)) {
-        return refuse(a, BOSH_COND_BAD_REQUEST, "no usable rid");
-    }
-    a->rid = req->rid;
     if (is_terminate(attr[BOSH_A_TYPE])) {
         req->asks |= BOSH_ASKS_TERMINATE;
     }
     if (bosh_parse_bool(attr[BOSH_A_XMPP_RESTART])) {
         req->asks |= BOSH_ASKS_RESTART;
+        req->from = attr[BOSH_A_FROM];
+    }
+    if (is_deaf(r)) {
+        req->asks |= BOSH_ASKS_DEAF;
     }
     if (attr[BOSH_A_PAUSE].p) {
         if (!bosh_parse_uint(attr[BOSH_A_PAUSE], UINT32_MAX, &pause)) {
@@ -46,6 +58,30 @@ static bool fill_request(bench_t *b, guest_t *g, bosh_request_t *req, admission_
         req->pause = (uint32_t)pause;
     }
     return true;
+}
+
+static bool fill_request(request_rec *r, bench_t *b, guest_t *g, material_t *m, bosh_request_t *req,
+                         admission_t *a)
+{
+    const bosh_str_t *attr = b->body.attr;
+
+    /* Whole, so it counts; but nobody is there to read an
+     * answer, and what would be in it stays for the next request. */
+    *req = (bosh_request_t){ .holder = g->hung_up ? BOSH_NOBODY : room_holder(g),
+                             .asks = g->asks,
+                             .payload = bosh_buf_str(&b->body.payload),
+                             .stream = attr[BOSH_A_STREAM] };
+    if (!bosh_parse_uint(attr[BOSH_A_RID], BOSH_RID_MAX, &req->rid)) {
+        return refuse(a, BOSH_COND_BAD_REQUEST, "no usable rid");
+    }
+    a->rid = req->rid;
+    if (attr[BOSH_A_KEY].p || attr[BOSH_A_NEWKEY].p) {
+        req->keys = &m->keys;
+        if (!keys_read(attr[BOSH_A_KEY], attr[BOSH_A_NEWKEY], &m->keys)) {
+            return refuse(a, BOSH_COND_INTERNAL_SERVER_ERROR, "no random bytes");
+        }
+    }
+    return fill_asks(r, attr, req, a);
 }
 
 /* A sid belongs to one virtual host and location: FNV-1a of both. */
@@ -74,8 +110,22 @@ static bool is_secure(request_rec *r)
     return ap_ssl_conn_is_ssl(c->master ? c->master : c);
 }
 
-static bosh_policy_t policy_of(const bosh_conf_t *conf)
+/* ---- a new session ------------------------------------------------------ */
+
+/* libpurple 2 sends `to` with every request. Told of streams, each of its polls would
+ * ask for one more. Its Content-Encoding holds a media type. */
+static bool is_libpurple(const request_rec *r)
 {
+    const char *coding = apr_table_get(r->headers_in, "Content-Encoding");
+    const char *agent = apr_table_get(r->headers_in, "User-Agent");
+
+    return (coding && strchr(coding, '/')) || (agent && strstr(agent, "libpurple"));
+}
+
+static bosh_policy_t policy_of(const request_rec *r)
+{
+    const bosh_conf_t *conf = bosh_config(r->server);
+
     return (bosh_policy_t){
         .wait = (uint32_t)conf->wait,
         .hold = (uint32_t)conf->hold,
@@ -83,71 +133,119 @@ static bosh_policy_t policy_of(const bosh_conf_t *conf)
         .polling = (uint32_t)conf->polling,
         .maxpause = (uint32_t)conf->maxpause,
         .connect_timeout = (uint32_t)conf->connect_timeout,
+        .streams = is_libpurple(r) ? 1 : (uint32_t)conf->max_streams,
     };
 }
 
-static bool fill_upstream(const bosh_conf_t *conf, const bosh_str_t *attr, bosh_upstream_t *up,
-                          admission_t *a)
+static bool negotiate(const request_rec *r, const bosh_str_t *attr, bosh_birth_t *birth,
+                      admission_t *a)
 {
-    const bosh_domain_t *domain;
+    bosh_policy_t policy = policy_of(r);
+    bosh_offer_t offer = { .rid = attr[BOSH_A_RID],
+                           .ver = attr[BOSH_A_VER],
+                           .wait = attr[BOSH_A_WAIT],
+                           .hold = attr[BOSH_A_HOLD],
+                           .ack = attr[BOSH_A_ACK] };
 
-    if (!attr[BOSH_A_TO].p || attr[BOSH_A_TO].len == 0) {
-        return refuse(a, BOSH_COND_IMPROPER_ADDRESSING, "no `to`");
+    if (!bosh_negotiate(&offer, &policy, &birth->terms)) {
+        return refuse(a, BOSH_COND_BAD_REQUEST, "an attribute of the session request is malformed");
     }
-    domain = bosh_config_domain(conf, attr[BOSH_A_TO]);
-    if (!domain) {
-        return refuse(a, BOSH_COND_HOST_UNKNOWN, "BoshDomain does not list the domain asked for");
-    }
-    /* Too long a `from` or xml:lang is left out: neither is needed. */
-    bosh_str_copy(up->from, sizeof(up->from), attr[BOSH_A_FROM]);
-    bosh_str_copy(up->lang, sizeof(up->lang), attr[BOSH_A_LANG]);
-    up->port = domain->port;
-    if (!bosh_str_copy(up->to, sizeof(up->to), bosh_str(domain->name))
-        || !bosh_str_copy(up->host, sizeof(up->host), bosh_str(domain->host))) {
-        return refuse(a, BOSH_COND_HOST_UNKNOWN, "the domain's name is too long");
+    if (attr[BOSH_A_CONTENT].p) {
+        if (!content_take(attr[BOSH_A_CONTENT], birth->content)) {
+            return refuse(a, BOSH_COND_BAD_REQUEST, "no usable content");
+        }
+        birth->terms.has_content = true;
+        memcpy(a->content, birth->content, sizeof(a->content));
     }
     return true;
+}
+
+static void log_birth(request_rec *r, const bosh_birth_t *birth, const bosh_outcome_t *o)
+{
+    const bosh_terms_t *t = &o->terms;
+
+    if (o->got != BOSH_GOT_HOLD && o->got != BOSH_GOT_ANSWER) {
+        return;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                  BOSHNO(3006) "session %" APR_UINT64_T_FMT " for %s begins: ver %u.%u, wait %u, "
+                               "hold %u, requests %u, inactivity %u, polling %u, maxpause %u, "
+                               "streams %u%s%s%s%s",
+                  (apr_uint64_t)o->serial, birth->upstream.to, t->ver_major, t->ver_minor, t->wait,
+                  t->hold, t->requests, t->inactivity, t->polling, t->maxpause, t->streams,
+                  t->acks ? ", acks" : "", t->is_polling ? ", polls" : "",
+                  t->has_content ? ", content" : "", birth->secure ? ", TLS" : "");
 }
 
 static void create(request_rec *r, bench_t *b, bosh_request_t *req, admission_t *a)
 {
     const bosh_conf_t *conf = bosh_config(r->server);
     const bosh_str_t *attr = b->body.attr;
-    bosh_policy_t policy = policy_of(conf);
-    bosh_offer_t offer = { .rid = attr[BOSH_A_RID],
-                           .ver = attr[BOSH_A_VER],
-                           .wait = attr[BOSH_A_WAIT],
-                           .hold = attr[BOSH_A_HOLD],
-                           .ack = attr[BOSH_A_ACK] };
     bosh_birth_t birth = { .realm = realm_of(r), .secure = is_secure(r) };
+    bosh_condition_t condition;
 
-    a->legacy = !attr[BOSH_A_VER].p;
-    if (!bosh_negotiate(&offer, &policy, &birth.terms)) {
-        refuse(a, BOSH_COND_BAD_REQUEST, "an attribute of the session request is malformed");
+    if (!negotiate(r, attr, &birth, a)) {
         return;
     }
-    if (!fill_upstream(conf, attr, &birth.upstream, a)) {
+    birth.terms.takes_gzip = b->inflates;
+    if (*conf->see_other) {
+        refuse(a, BOSH_COND_SEE_OTHER_URI, "BoshSeeOtherURI");
+        return;
+    }
+    condition = upstream_fill(conf, attr, &birth.upstream, &a->why);
+    if (condition != BOSH_COND_NONE) {
+        refuse(a, condition, a->why);
         return;
     }
     bosh_store_create_session(room_store(), &birth, req, bosh_now(), a->sid, &b->out, &a->outcome);
+    log_birth(r, &birth, &a->outcome);
+}
+
+/* ---- an existing one ---------------------------------------------------- */
+
+/* XEP-0124 section 16.3. With a restart, `to` means nothing (XEP-0206 section 5). */
+static bool is_add(const bosh_request_t *req, const bosh_str_t *attr)
+{
+    const uint8_t other = BOSH_ASKS_RESTART | BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE;
+
+    return attr[BOSH_A_TO].len > 0 && req->payload.len == 0 && !(req->asks & other);
+}
+
+static void request(request_rec *r, bench_t *b, material_t *m, bosh_request_t *req, admission_t *a)
+{
+    const bosh_str_t *attr = b->body.attr;
+    const char *why;
+
+    /* Beyond, or not a number: the store and core never see it. */
+    bosh_parse_uint(attr[BOSH_A_ACK], BOSH_RID_MAX, &req->ack);
+    if (is_add(req, attr)) {
+        req->asks |= BOSH_ASKS_ADD;
+        memset(&m->add, 0, sizeof(m->add));
+        req->refused = upstream_fill(bosh_config(r->server), attr, &m->add, &why);
+        req->add = req->refused == BOSH_COND_NONE ? &m->add : NULL;
+    }
+    bosh_str_copy(a->sid, sizeof(a->sid), attr[BOSH_A_SID]);
+    bosh_store_request(room_store(), attr[BOSH_A_SID], realm_of(r), is_secure(r), req, bosh_now(),
+                       &b->out, &a->outcome);
 }
 
 void admit(request_rec *r, bench_t *b, guest_t *g, admission_t *a)
 {
     const bosh_str_t *attr = b->body.attr;
+    material_t m;
     bosh_request_t req;
 
     memset(a, 0, sizeof(*a));
-    if (!fill_request(b, g, &req, a)) {
+    /* Of a session that exists, only the store knows. */
+    a->legacy = !attr[BOSH_A_SID].p && !attr[BOSH_A_VER].p;
+    if (!fill_request(r, b, g, &m, &req, a)) {
         return;
     }
-    if (!attr[BOSH_A_SID].p) {
-        create(r, b, &req, a);
+    if (attr[BOSH_A_SID].p) {
+        request(r, b, &m, &req, a);
     }
     else {
-        bosh_str_copy(a->sid, sizeof(a->sid), attr[BOSH_A_SID]);
-        bosh_store_request(room_store(), attr[BOSH_A_SID], realm_of(r), is_secure(r), &req,
-                           bosh_now(), &b->out, &a->outcome);
+        create(r, b, &req, a);
     }
     room_send_knocks(&a->outcome.knocks);
 }

@@ -1,5 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
-/* From an outcome to an HTTP answer. Never an HTML page, never a byte of the request. */
+/*
+ * From an outcome to an HTTP answer. Never an HTML page, never a byte of the request.
+ *
+ * An answer that is repeated has the same bytes: all of it follows from the outcome and
+ * from what the session was born with, nothing from the clock or the configuration.
+ */
 
 #include "front_int.h"
 
@@ -7,7 +12,9 @@
 
 APLOG_USE_MODULE(bosh);
 
-#define BODY_START "<body xmlns='" BOSH_NS_HTTPBIND "'"
+#define BODY_START   "<body xmlns='" BOSH_NS_HTTPBIND "'"
+#define XMPP_VERSION " xmlns:xmpp='" BOSH_NS_XBOSH "' xmpp:version='1.0'"
+#define CONTENT      "text/xml; charset=utf-8"
 
 /* XEP-0124 section 17.1: instead of conditions, for clients that sent no `ver`. */
 static int legacy_status(bosh_condition_t condition)
@@ -20,16 +27,20 @@ static int legacy_status(bosh_condition_t condition)
     }
 }
 
-static void set_headers(request_rec *r, apr_off_t len)
+static void set_headers(request_rec *r, const char *content, apr_off_t len)
 {
-    ap_set_content_type(r, "text/xml; charset=utf-8");
+    ap_set_content_type(r, content && *content ? apr_pstrdup(r->pool, content) : CONTENT);
     ap_set_content_length(r, len);
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     /* A stanza may hold anything: no browser shall run it as a page of this site. */
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     apr_table_setn(r->headers_out, "Content-Security-Policy", "default-src 'none'; sandbox");
-    /* Secrets and others' words side by side must not be compressed together. */
-    apr_table_setn(r->subprocess_env, "no-gzip", "1");
+    /* Secrets and others' words side by side are not compressed together, unless the
+     * administrator says so. These are asked by mod_deflate and mod_brotli. */
+    if (!bosh_config(r->server)->compress) {
+        apr_table_setn(r->subprocess_env, "no-gzip", "1");
+        apr_table_setn(r->subprocess_env, "no-brotli", "1");
+    }
 }
 
 static void add(apr_bucket_brigade *bb, const char *p, size_t len)
@@ -39,23 +50,47 @@ static void add(apr_bucket_brigade *bb, const char *p, size_t len)
     }
 }
 
-/* In one go, down to the socket: the next answer may leave only after this one. */
-static apr_status_t send_body(request_rec *r, bosh_str_t head, bosh_str_t payload)
+/* Down to the socket. A flush before the end would make compression filters send what
+ * they have, and then nobody could tell the length: clients exist that know nothing of
+ * chunks. */
+static apr_status_t pass(request_rec *r, apr_bucket_brigade *bb)
+{
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+    apr_bucket *flush = apr_bucket_flush_create(alloc);
+    apr_bucket *eos = apr_bucket_eos_create(alloc);
+    apr_status_t rv;
+
+    if (!bosh_config(r->server)->compress) {
+        APR_BRIGADE_INSERT_TAIL(bb, flush);
+        APR_BRIGADE_INSERT_TAIL(bb, eos);
+        return ap_pass_brigade(r->output_filters, bb);
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, eos);
+    rv = ap_pass_brigade(r->output_filters, bb);
+    if (rv != APR_SUCCESS) {
+        apr_bucket_destroy(flush);
+        return rv;
+    }
+    apr_brigade_cleanup(bb);
+    APR_BRIGADE_INSERT_TAIL(bb, flush);
+    return ap_pass_brigade(r->connection->output_filters, bb);
+}
+
+/* In one go: the next answer may leave only after this one. */
+static apr_status_t send_body(request_rec *r, const char *content, bosh_str_t head,
+                              bosh_str_t payload)
 {
     static const char tail[] = "</body>";
-    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     apr_off_t len = (apr_off_t)(head.len + payload.len + (payload.len ? sizeof(tail) - 1 : 0));
 
-    set_headers(r, len);
+    set_headers(r, content, len);
     add(bb, head.p, head.len);
     if (payload.len) {
         add(bb, payload.p, payload.len);
         add(bb, tail, sizeof(tail) - 1);
     }
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(alloc));
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
-    return ap_pass_brigade(r->output_filters, bb);
+    return pass(r, bb);
 }
 
 static void add_version(bosh_buf_t *out, const bosh_terms_t *t)
@@ -69,13 +104,20 @@ static void add_version(bosh_buf_t *out, const bosh_terms_t *t)
     }
 }
 
-/* XEP-0124 section 7.2, XEP-0206 section 4. */
-static void add_created(bosh_buf_t *out, const bosh_outcome_t *o, const char *sid)
+static void add_name(bosh_buf_t *out, const char *attr, const char *value)
+{
+    if (value[0]) {
+        bosh_xml_add_attr(out, attr, bosh_str(value));
+    }
+}
+
+/* XEP-0124 section 7.2, XEP-0206 section 4. Features came with the server's greeting: an
+ * answer without them knew no authid. */
+static void add_created(bosh_buf_t *out, const bosh_outcome_t *o, const char *sid,
+                        const bosh_greeting_t *g)
 {
     const bosh_terms_t *t = &o->terms;
-    bosh_greeting_t g;
 
-    bosh_store_greeting(room_store(), o->ref, &g);
     bosh_xml_add_attr(out, "sid", bosh_str(sid));
     bosh_xml_add_attr_uint(out, "wait", t->wait);
     bosh_xml_add_attr_uint(out, "requests", t->requests);
@@ -87,12 +129,34 @@ static void add_created(bosh_buf_t *out, const bosh_outcome_t *o, const char *si
     }
     add_version(out, t);
     bosh_xml_add_attr(out, "charsets", BOSH_STR("UTF-8"));
-    bosh_xml_add_attr(out, "from", bosh_str(g.from));
-    if (g.authid[0]) {
-        bosh_xml_add_attr(out, "authid", bosh_str(g.authid));
+    if (t->takes_gzip) {
+        bosh_xml_add_attr(out, "accept", BOSH_STR("gzip"));
     }
-    bosh_buf_add_z(out, " xmlns:xmpp='" BOSH_NS_XBOSH "' xmpp:version='1.0'"
-                        " xmpp:restartlogic='true' xmlns:stream='" BOSH_NS_STREAMS "'");
+    add_name(out, "from", g->from);
+    if (o->payload_len > 0) {
+        add_name(out, "authid", g->authid);
+    }
+    bosh_buf_add_z(out,
+                   XMPP_VERSION " xmpp:restartlogic='true' xmlns:stream='" BOSH_NS_STREAMS "'");
+}
+
+/* XEP-0124 section 16.3. */
+static void add_stream(bosh_buf_t *out, const bosh_greeting_t *g)
+{
+    add_name(out, "from", g->from);
+    bosh_buf_add_z(out, XMPP_VERSION);
+}
+
+/* XEP-0124 section 9. */
+static void add_acks(bosh_buf_t *out, const bosh_answer_t *answer)
+{
+    if (answer->ack) {
+        bosh_xml_add_attr_uint(out, "ack", answer->ack);
+    }
+    if (answer->report) {
+        bosh_xml_add_attr_uint(out, "report", answer->report);
+        bosh_xml_add_attr_uint(out, "time", answer->time);
+    }
 }
 
 static void add_type(bosh_buf_t *out, const char *type, bosh_condition_t condition)
@@ -104,19 +168,48 @@ static void add_type(bosh_buf_t *out, const char *type, bosh_condition_t conditi
 }
 
 static void compose_head(bosh_buf_t *out, const bosh_outcome_t *o, const char *sid,
-                         bool has_payload)
+                         const bosh_greeting_t *g)
 {
     bosh_buf_clear(out);
     bosh_buf_add_z(out, BODY_START);
     switch (o->answer.kind) {
-    case BOSH_ANSWER_CREATED: add_created(out, o, sid); break;
+    case BOSH_ANSWER_CREATED: add_created(out, o, sid, g); break;
+    case BOSH_ANSWER_STREAM: add_stream(out, g); break;
     case BOSH_ANSWER_TERMINATE:
         add_type(out, "terminate", (bosh_condition_t)o->answer.condition);
         break;
     case BOSH_ANSWER_ERROR: add_type(out, "error", BOSH_COND_NONE); break;
     default: break;
     }
-    bosh_buf_add_z(out, has_payload ? ">" : "/>");
+    add_acks(out, &o->answer);
+    add_name(out, "stream", o->stream);
+    bosh_buf_add_z(out, o->payload_len > 0 ? ">" : "/>");
+}
+
+/* Only what needs it: it takes the store's lock. The Content-Type was given to the first
+ * stream. */
+static void fetch_greeting(const bosh_outcome_t *o, bosh_greeting_t *g)
+{
+    bool is_greeting =
+        o->answer.kind == BOSH_ANSWER_CREATED || o->answer.kind == BOSH_ANSWER_STREAM;
+    bosh_ref_t first = o->ref;
+    bosh_greeting_t own;
+
+    memset(g, 0, sizeof(*g));
+    first.stream = 0;
+    if (is_greeting) {
+        bosh_store_greeting(room_store(), o->ref, g);
+    }
+    if (o->terms.has_content && !(is_greeting && bosh_ref_same(first, o->ref))) {
+        bosh_store_greeting(room_store(), first, &own);
+        memcpy(g->content, own.content, sizeof(g->content));
+    }
+}
+
+/* Of a stream that ends alone, its session and so the client live on. */
+static bool ends_session(const bosh_outcome_t *o)
+{
+    return o->answer.kind == BOSH_ANSWER_TERMINATE && !o->stream[0];
 }
 
 /* A payload larger than the buffer was left in the store. */
@@ -133,30 +226,45 @@ apr_status_t answer_outcome(request_rec *r, bench_t *b, const bosh_outcome_t *o,
                             uint64_t rid)
 {
     bool is_legacy = o->terms.ver_major == 0;
+    bosh_greeting_t g;
 
     if (o->got == BOSH_GOT_NO_ROOM || o->got == BOSH_GOT_FULL) {
         return answer_later(r, b);
     }
     if (o->got != BOSH_GOT_ANSWER || !fetch_payload(b, o, rid)) {
-        return answer_refusal(r, b, BOSH_COND_ITEM_NOT_FOUND, false);
+        return answer_refusal(r, b, BOSH_COND_ITEM_NOT_FOUND, false, NULL);
     }
-    if (o->answer.kind == BOSH_ANSWER_TERMINATE && is_legacy) {
+    if (is_legacy && ends_session(o)) {
         r->status = legacy_status((bosh_condition_t)o->answer.condition);
     }
-    compose_head(&b->head, o, sid, o->payload_len > 0);
-    return send_body(r, bosh_buf_str(&b->head), bosh_buf_str(&b->out));
+    fetch_greeting(o, &g);
+    compose_head(&b->head, o, sid, &g);
+    return send_body(r, g.content, bosh_buf_str(&b->head), bosh_buf_str(&b->out));
 }
 
-apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t condition, bool legacy)
+apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t condition, bool legacy,
+                            const char *content)
 {
+    bosh_str_t uri = BOSH_ABSENT;
+
+    if (condition == BOSH_COND_SEE_OTHER_URI) {
+        uri = bosh_str(bosh_config(r->server)->see_other);
+    }
     bosh_buf_clear(&b->head);
     bosh_buf_add_z(&b->head, BODY_START);
     add_type(&b->head, "terminate", condition);
-    bosh_buf_add_z(&b->head, "/>");
+    if (uri.p) {
+        bosh_buf_add_z(&b->head, "><uri>");
+        bosh_xml_add_escaped(&b->head, uri);
+        bosh_buf_add_z(&b->head, "</uri></body>");
+    }
+    else {
+        bosh_buf_add_z(&b->head, "/>");
+    }
     if (legacy) {
         r->status = legacy_status(condition);
     }
-    return send_body(r, bosh_buf_str(&b->head), BOSH_ABSENT);
+    return send_body(r, content, bosh_buf_str(&b->head), BOSH_ABSENT);
 }
 
 apr_status_t answer_later(request_rec *r, bench_t *b)
@@ -164,7 +272,7 @@ apr_status_t answer_later(request_rec *r, bench_t *b)
     (void)b;
     r->status = HTTP_SERVICE_UNAVAILABLE;
     apr_table_setn(r->headers_out, "Retry-After", "1");
-    return send_body(r, BOSH_STR(BODY_START "/>"), BOSH_ABSENT);
+    return send_body(r, NULL, BOSH_STR(BODY_START "/>"), BOSH_ABSENT);
 }
 
 void answer_written(const bosh_outcome_t *o, uint64_t rid, bosh_holder_t holder)

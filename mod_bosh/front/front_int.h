@@ -6,7 +6,11 @@
  *   hooks.c      hooks, child start and end
  *   handler.c    one HTTP request: method, reading, what to do with it
  *   bench.c      a worker's tools: parser and buffers, used again
+ *   origin.c     which site's page sent it, and whether it may; CORS
  *   admit.c      from <body/> attributes to a request for the store
+ *   content.c    the Content-Type that a client wants
+ *   keys.c       key sequencing
+ *   upstream.c   where a stream is to go, or why it may not
  *   answer.c     from an outcome to an HTTP answer
  *   page.c       what a GET shows
  *   hold.c       a request that must wait: suspended, or blocking its thread
@@ -154,11 +158,31 @@ typedef struct bench_t {
     bosh_buf_t in;  /* the request's body */
     bosh_buf_t out; /* an answer's payload */
     bosh_buf_t head;
+    bool inflates; /* httpd would inflate this request's body */
 } bench_t;
 
 /* This thread's. */
 bench_t *bench_take(void);
 void bench_return(bench_t *b);
+
+/* ---- origin.c ----------------------------------------------------------- */
+
+/* For all answers to r. */
+void origin_set_headers(request_rec *r);
+/* After that. False: it was not asked for, or another site's. */
+bool origin_answer_preflight(request_rec *r);
+/* Why a POST is refused, for the log; NULL: it is not. */
+const char *origin_objection(const request_rec *r);
+
+/* ---- content.c, keys.c, upstream.c -------------------------------------- */
+
+/* content[BOSH_CONTENT_SIZE]; false, and empty, if it is not fit for a header. */
+bool content_take(bosh_str_t asked, char *content);
+/* False: no random bytes. */
+bool keys_read(bosh_str_t key, bosh_str_t newkey, bosh_keys_t *keys);
+/* *up holds zeros before. *why: for the log, with a condition. */
+bosh_condition_t upstream_fill(const bosh_conf_t *conf, const bosh_str_t *attr, bosh_upstream_t *up,
+                               const char **why);
 
 /* ---- admit.c ------------------------------------------------------------ */
 
@@ -169,6 +193,7 @@ typedef struct admission_t {
     const char *why;          /* for the log, with refused */
     bool legacy;              /* the client wants HTTP status codes (17.1) */
     uint64_t rid;
+    char content[BOSH_CONTENT_SIZE]; /* "": the usual one */
 } admission_t;
 
 /* Asks the store; g holds a ticket. */
@@ -179,7 +204,9 @@ void admit(request_rec *r, bench_t *b, guest_t *g, admission_t *a);
 /* Writes and flushes; with EOS. HTTP status as the answer wants it. */
 apr_status_t answer_outcome(request_rec *r, bench_t *b, const bosh_outcome_t *o, const char *sid,
                             uint64_t rid);
-apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t condition, bool legacy);
+/* content: NULL or "" for the usual one. */
+apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t condition, bool legacy,
+                            const char *content);
 /* Nothing was taken: the client may send the same once more. */
 apr_status_t answer_later(request_rec *r, bench_t *b);
 /* The answer left (or its connection is broken): the next one may. */

@@ -3,6 +3,8 @@
 
 #include "front_int.h"
 
+#include "util_filter.h"
+
 APLOG_USE_MODULE(bosh);
 
 #define READ_SIZE 8192
@@ -10,11 +12,44 @@ APLOG_USE_MODULE(bosh);
 
 /* ---- reading ------------------------------------------------------------ */
 
-/* False: too long, or the client did not finish. */
+/* Asked before reading: where there is nothing to inflate, the filter goes. */
+static bool has_inflate_filter(const request_rec *r)
+{
+    for (const ap_filter_t *f = r->input_filters; f; f = f->next) {
+        if (strcasecmp(f->frec->name, "DEFLATE") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds what is in bb. False: too long. */
+static bool take_bytes(apr_bucket_brigade *bb, bosh_buf_t *in, size_t max, bool *ended)
+{
+    for (apr_bucket *e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && !*ended;
+         e = APR_BUCKET_NEXT(e)) {
+        const char *bytes;
+        apr_size_t len;
+
+        *ended = APR_BUCKET_IS_EOS(e);
+        if (APR_BUCKET_IS_METADATA(e)) {
+            continue;
+        }
+        if (apr_bucket_read(e, &bytes, &len, APR_BLOCK_READ) != APR_SUCCESS || len > max - in->len
+            || !bosh_buf_add(in, bytes, len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* False: too long, or the client did not finish. A filter that inflates may have nothing
+ * to give yet, which ap_get_client_block() would make look like the end. */
 static bool read_body(request_rec *r, bosh_buf_t *in)
 {
     size_t max = bosh_config(r->server)->max_body;
-    long n;
+    apr_bucket_brigade *bb;
+    bool ended = false;
 
     if (ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK) != OK) {
         return false;
@@ -25,29 +60,36 @@ static bool read_body(request_rec *r, bosh_buf_t *in)
     if (!ap_should_client_block(r)) {
         return true;
     }
-    do {
-        char *room = bosh_buf_room(in, READ_SIZE);
-
-        if (!room) {
+    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    while (!ended) {
+        if (ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE)
+                != APR_SUCCESS
+            || !take_bytes(bb, in, max, &ended)) {
+            apr_brigade_destroy(bb);
             return false;
         }
-        n = ap_get_client_block(r, room, READ_SIZE);
-        if (n > 0) {
-            in->len += (size_t)n;
-        }
-    } while (n > 0 && in->len <= max);
-    return n == 0 && in->len <= max;
+        apr_brigade_cleanup(bb);
+    }
+    apr_brigade_destroy(bb);
+    return true;
 }
 
 /* ---- one request -------------------------------------------------------- */
 
-static int refuse(request_rec *r, bench_t *b, bosh_condition_t condition, bool legacy,
-                  const char *why)
+static int refuse(request_rec *r, bench_t *b, const admission_t *a)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, BOSHNO(3001) "refused, %s: %s",
-                  bosh_condition_name(condition), why);
-    answer_refusal(r, b, condition, legacy);
+                  bosh_condition_name(a->refused), a->why);
+    answer_refusal(r, b, a->refused, a->legacy, a->content);
     return OK;
+}
+
+/* Of the client nothing is known, unless it wants an HTTP status. */
+static int refuse_bytes(request_rec *r, bench_t *b, const char *why, bool legacy)
+{
+    const admission_t a = { .refused = BOSH_COND_BAD_REQUEST, .why = why, .legacy = legacy };
+
+    return refuse(r, b, &a);
 }
 
 static int leave_unanswered(request_rec *r)
@@ -66,15 +108,23 @@ static int close_exposed(request_rec *r)
     return leave_unanswered(r);
 }
 
+/* Whether it was a legacy client's (17.1), nobody knows any more. */
+static int refuse_unknown(request_rec *r, bench_t *b)
+{
+    const admission_t a = { .refused = BOSH_COND_ITEM_NOT_FOUND, .why = "no such session" };
+
+    return refuse(r, b, &a);
+}
+
 static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
 {
     if (a->refused != BOSH_COND_NONE) {
-        return refuse(r, b, a->refused, a->legacy, a->why);
+        return refuse(r, b, a);
     }
     switch (a->outcome.got) {
     case BOSH_GOT_HOLD: return hold_request(r, b, g, a);
     case BOSH_GOT_EXPOSED: return close_exposed(r);
-    case BOSH_GOT_UNKNOWN: return refuse(r, b, BOSH_COND_ITEM_NOT_FOUND, false, "no such session");
+    case BOSH_GOT_UNKNOWN: return refuse_unknown(r, b);
     case BOSH_GOT_FULL:
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory");
@@ -133,14 +183,16 @@ static int handle_post(request_rec *r, bench_t *b)
     bosh_xml_limits_t limits = bosh_xml_body_limits;
     bosh_xml_verdict_t verdict;
 
+    b->inflates = has_inflate_filter(r);
     if (!read_body(r, &b->in)) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of it is not read */
-        return refuse(r, b, BOSH_COND_BAD_REQUEST, false, "the body is too long, or not complete");
+        return refuse_bytes(r, b, "the body is too long, or not complete", false);
     }
     limits.max_bytes = bosh_config(r->server)->max_body;
     verdict = bosh_body_parse(&b->body, b->in.p, b->in.len, &limits);
+    /* No BOSH client at all sends an empty POST: what does will understand 400. */
     if (verdict != BOSH_XML_OK) {
-        return refuse(r, b, BOSH_COND_BAD_REQUEST, false, bosh_xml_verdict_text(verdict));
+        return refuse_bytes(r, b, bosh_xml_verdict_text(verdict), verdict == BOSH_XML_EMPTY);
     }
     return serve(r, b);
 }
@@ -163,12 +215,16 @@ static int post_handler(request_rec *r)
     return rc;
 }
 
-/* The location itself, with or without a slash at its end; nothing below. */
+/* The location itself, with or without a slash at its end; nothing below. Of a pattern,
+ * the administrator said what is. */
 static bool is_ours(const request_rec *r)
 {
     const char *location = bosh_config_location(r);
     size_t n = strlen(location);
 
+    if (bosh_config_is_pattern(r)) {
+        return true;
+    }
     return n > 0 && !strncmp(r->uri, location, n)
            && (r->uri[n] == '\0' || (r->uri[n] == '/' && r->uri[n + 1] == '\0'));
 }
@@ -192,32 +248,53 @@ int front_map_to_storage(request_rec *r)
 }
 
 /* Also to what is no BOSH client: never a page that a client cannot parse. */
-static int refuse_http(request_rec *r, int status)
+static int refuse_http(request_rec *r, int status, bosh_condition_t condition)
 {
     bench_t *b = bench_take();
 
+    /* An HTTP/2 client may take an answer before the end of its request for an error. */
+    if (!read_body(r, &b->in)) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
     r->status = status;
-    answer_refusal(r, b, BOSH_COND_BAD_REQUEST, false);
+    answer_refusal(r, b, condition, false, NULL);
     bench_return(b);
     return OK;
 }
 
+static int refuse_origin(request_rec *r, const char *why)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, BOSHNO(3007) "refused, 403: %s", why);
+    return refuse_http(r, HTTP_FORBIDDEN, BOSH_COND_POLICY_VIOLATION);
+}
+
+static int handle_options(request_rec *r)
+{
+    if (origin_answer_preflight(r)) {
+        return OK;
+    }
+    ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_POST, M_OPTIONS, -1);
+    return DECLINED; /* httpd answers with Allow */
+}
+
 int front_handler(request_rec *r)
 {
+    const char *why;
+
     if (!r->handler || strcmp(r->handler, BOSH_HANDLER)) {
         return DECLINED;
     }
     if (!is_ours(r) || r->main) {
-        return refuse_http(r, HTTP_NOT_FOUND);
+        return refuse_http(r, HTTP_NOT_FOUND, BOSH_COND_BAD_REQUEST);
     }
+    origin_set_headers(r);
+    apr_table_unset(r->headers_in, "Range"); /* httpd would cut pieces out of any answer */
     switch (r->method_number) {
-    case M_POST: return post_handler(r);
+    case M_POST: why = origin_objection(r); return why ? refuse_origin(r, why) : post_handler(r);
     case M_GET: return page_handler(r);
-    case M_OPTIONS:
-        ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_POST, M_OPTIONS, -1);
-        return DECLINED; /* httpd answers with Allow */
+    case M_OPTIONS: return handle_options(r);
     default:
         apr_table_setn(r->headers_out, "Allow", "GET, HEAD, POST, OPTIONS");
-        return refuse_http(r, HTTP_METHOD_NOT_ALLOWED);
+        return refuse_http(r, HTTP_METHOD_NOT_ALLOWED, BOSH_COND_BAD_REQUEST);
     }
 }

@@ -3,42 +3,74 @@
 
 #include "store_int.h"
 
+/* The slot is about something else from now on. */
+static void forget_slot(bosh_store_t *st, record_t *r, unsigned slot)
+{
+    chain_free_locked(st, &r->slot[slot]);
+    r->returned &= (uint16_t) ~(1u << slot);
+}
+
 static void answer(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_knocks_t *knocks)
 {
     chain_t *kept = &r->slot[a->slot];
+    unsigned n = a->stream < BOSH_MAX_STREAMS ? a->stream : 0;
 
-    chain_free_locked(st, kept); /* an early payload nobody forwarded */
-    if (a->with_down) {
-        chain_move_locked(st, kept, &r->down);
-        if (r->down_blocked) {
-            r->down_blocked = 0;
-            mail_connector_locked(st, r, knocks);
+    forget_slot(st, r, a->slot); /* an early payload nobody forwarded */
+    if (a->with_down && !(r->taken_back & leg_bit(n))) {
+        chain_move_locked(st, kept, &r->leg[n].down);
+        leg_note_down(r, n);
+        if (r->down_blocked & leg_bit(n)) {
+            r->down_blocked &= (uint8_t)~leg_bit(n);
+            mail_connector_locked(st, r, leg_bit(n), knocks);
         }
     }
+    r->core.slots[a->slot].bytes = kept->len;
 }
 
-static void carry_out(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_str_t payload,
+static void store(bosh_store_t *st, record_t *r, unsigned slot, bosh_str_t kept)
+{
+    forget_slot(st, r, slot);
+    chain_append_locked(st, &r->slot[slot], (uint32_t)(r - st->sessions), kept.p, kept.len);
+}
+
+/* One that was asked for before and not made yet is replaced. */
+static void restart(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_knocks_t *knocks)
+{
+    unsigned n = a->stream < BOSH_MAX_STREAMS ? a->stream : 0;
+    leg_t *leg = &r->leg[n];
+    uint8_t bit = leg_bit(n) & r->begun & (uint8_t)~r->up_gone;
+
+    chain_free_locked(st, &leg->from);
+    if (!bit) {
+        chain_free_locked(st, &r->slot[a->slot]);
+        return;
+    }
+    chain_move_locked(st, &leg->from, &r->slot[a->slot]);
+    r->wants_restart |= bit;
+    leg->restart_at = leg->up.len;
+    mail_connector_locked(st, r, bit, knocks);
+}
+
+static void close_legs(bosh_store_t *st, record_t *r, uint8_t stream, bosh_knocks_t *knocks)
+{
+    uint8_t legs = r->begun & (stream < BOSH_MAX_STREAMS ? leg_bit(stream) : UINT8_MAX);
+
+    r->wants_close |= legs;
+    mail_connector_locked(st, r, legs, knocks);
+}
+
+void carry_out_locked(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_str_t kept,
                       bosh_knocks_t *knocks, applied_t *applied)
 {
-    uint32_t index = (uint32_t)(r - st->sessions);
-
     switch (a->kind) {
-    case BOSH_DO_STORE:
-        chain_append_locked(st, &r->slot[a->slot], index, payload.p, payload.len);
-        break;
-    case BOSH_DO_FORWARD:
-        r->up_total += r->slot[a->slot].len;
-        chain_move_locked(st, &r->up, &r->slot[a->slot]);
-        mail_connector_locked(st, r, knocks);
-        break;
-    case BOSH_DO_RESTART:
-        r->wants_restart = 1;
-        r->restart_at = r->up_total;
-        mail_connector_locked(st, r, knocks);
-        break;
-    case BOSH_DO_CLOSE:
-        r->wants_close = 1;
-        mail_connector_locked(st, r, knocks);
+    case BOSH_DO_STORE: store(st, r, a->slot, kept); break;
+    case BOSH_DO_FORWARD: forward_locked(st, r, a->slot, a->stream, knocks); break;
+    case BOSH_DO_RESTART: restart(st, r, a, knocks); break;
+    case BOSH_DO_CLOSE: close_legs(st, r, a->stream, knocks); break;
+    case BOSH_DO_OPEN:
+        if (a->stream < BOSH_MAX_STREAMS && !(r->begun & leg_bit(a->stream))) {
+            leg_begin_locked(st, r, a->stream, &r->slot[a->slot], knocks);
+        }
         break;
     case BOSH_DO_ANSWER:
         answer(st, r, a, knocks);
@@ -50,13 +82,12 @@ static void carry_out(bosh_store_t *st, record_t *r, const bosh_action_t *a, bos
     case BOSH_DO_REPLY:
     case BOSH_DO_HOLD: applied->own = a; break;
     case BOSH_DO_WAKE: mail_child_locked(st, a->holder, a->due, knocks); break;
-    case BOSH_DO_DROP: chain_free_locked(st, &r->slot[a->slot]); break;
-    case BOSH_DO_OPEN: break;
+    case BOSH_DO_DROP: forget_slot(st, r, a->slot); break;
     case BOSH_DO_FREE: applied->freed = true; break;
     }
 }
 
-applied_t apply_locked(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bosh_str_t payload,
+applied_t apply_locked(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bosh_str_t kept,
                        bosh_msec_t now, bosh_actions_t *acts, bosh_knocks_t *knocks)
 {
     applied_t applied = { NULL, false };
@@ -64,11 +95,11 @@ applied_t apply_locked(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bo
     touch_locked(st, r);
     bosh_step(&r->core, ev, now, acts);
     for (unsigned i = 0; i < acts->n; i++) {
-        carry_out(st, r, &acts->a[i], payload, knocks, &applied);
+        carry_out_locked(st, r, &acts->a[i], kept, knocks, &applied);
     }
     if (applied.freed) {
-        /* The connector must have let go of it, and its mailbox too. */
-        applied.freed = r->up_gone && !r->in_mail;
+        /* The connectors must have let go of it, and the mailbox too. */
+        applied.freed = record_is_let_go(r);
         if (applied.freed) {
             record_free_locked(st, r);
         }

@@ -89,8 +89,8 @@ void chain_move_locked(bosh_store_t *st, chain_t *to, chain_t *from)
         *from = EMPTY_CHAIN;
         return;
     }
-    /* Blocks are full but for the ends of a chain, so bytes are copied on. What is
-     * copied is freed on the way: it never needs more than one block beyond. */
+    /* Blocks are full but for the ends of a chain, so bytes are copied on. Each block is
+     * freed before its bytes need another one: it succeeds in a full segment. */
     while (from->len > 0) {
         char bytes[BLOCK_BYTES];
         uint32_t owner = st->blocks[from->head].owner;
@@ -100,6 +100,19 @@ void chain_move_locked(bosh_store_t *st, chain_t *to, chain_t *from)
         memset(bytes, 0, n);
     }
     chain_free_locked(st, from);
+}
+
+void chain_append_chain_locked(bosh_store_t *st, chain_t *to, uint32_t owner, const chain_t *from)
+{
+    size_t left = from->len, at = from->start;
+
+    for (uint32_t i = from->head; left > 0; i = st->blocks[i].next) {
+        size_t n = BLOCK_BYTES - at < left ? BLOCK_BYTES - at : left;
+
+        chain_append_locked(st, to, owner, st->blocks[i].bytes + at, n);
+        left -= n;
+        at = 0;
+    }
 }
 
 size_t chain_take_locked(bosh_store_t *st, chain_t *c, char *buf, size_t size)

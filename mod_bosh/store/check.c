@@ -1,6 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /* The checker: every list walked, every block accounted for. */
 
+#include <string.h>
+
 #include "store_int.h"
 
 static const char *check_chain(const bosh_store_t *st, const chain_t *c, uint32_t owner,
@@ -30,8 +32,65 @@ static const char *check_chain(const bosh_store_t *st, const chain_t *c, uint32_
     return i == NIL && last == c->tail ? NULL : "a chain does not end where it says";
 }
 
+static bool have_same_name(const record_t *r)
+{
+    for (unsigned n = 1; n < BOSH_MAX_STREAMS && r->core.terms.streams > 1; n++) {
+        for (unsigned k = 0; k < n; k++) {
+            if (memcmp(r->leg[n].name, r->leg[k].name, NAME_BYTES) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static const char *leg_fault(const record_t *r, unsigned n)
+{
+    const leg_t *leg = &r->leg[n];
+    bool wants_restart = r->wants_restart & leg_bit(n);
+    bool has_begun = r->begun & leg_bit(n);
+    uint8_t state = r->core.leg[n].state;
+
+    /* A damaged session ended as one that has but its first. */
+    if (has_begun ? state == BOSH_LEG_NONE && r->core.reason != BOSH_REASON_DAMAGED
+                  : state != BOSH_LEG_NONE && state != BOSH_LEG_GONE) {
+        return "the core has other streams than the session";
+    }
+    if (!has_begun
+        && (leg->task.len || leg->greeting.len || leg->from.len || leg->up.len || leg->down.len)) {
+        return "a stream that never began has bytes";
+    }
+    if (r->core.leg[n].has_down != (leg->down.len > 0 && !(r->taken_back & leg_bit(n)))) {
+        return "has_down and the down queue disagree";
+    }
+    if (wants_restart ? leg->restart_at > leg->up.len : leg->restart_at != 0) {
+        return "a restart is not where the up queue's bytes are";
+    }
+    return NULL;
+}
+
+static const char *slot_fault(const record_t *r, unsigned i)
+{
+    const bosh_slot_t *slot = &r->core.slots[i];
+    bool is_returned = r->returned & 1u << i;
+
+    if (slot->state == BOSH_SLOT_ANSWERED && slot->bytes != r->slot[i].len) {
+        return "a kept answer's bytes are not as many as it says";
+    }
+    if (is_returned
+        && (slot->state != BOSH_SLOT_ANSWERED || r->slot[i].len > 0
+            || r->core.state < BOSH_CLOSING)) {
+        return "an answer was taken back that is none, or is still there";
+    }
+    return NULL;
+}
+
 const char *record_fault(const bosh_store_t *st, const record_t *r)
 {
+    uint8_t flags = r->in_mail | r->wants_close | r->wants_restart | r->down_blocked | r->up_gone
+                    | r->taken_back;
+    const char *wrong = NULL;
+
     if (r->magic != RECORD_MAGIC) {
         return "a session record without its magic";
     }
@@ -41,13 +100,22 @@ const char *record_fault(const bosh_store_t *st, const record_t *r)
     if (bosh_session_is_damaged(&r->core)) {
         return "a session contradicts itself";
     }
-    if (r->core.leg[0].has_down != (r->down.len > 0)) {
-        return "has_down and the down queue disagree";
+    if (!(r->begun & leg_bit(0)) || r->begun >> BOSH_MAX_STREAMS) {
+        return "a session has other streams than it can have";
     }
-    if (r->up_total - r->up_taken != r->up.len && !r->up_gone && r->core.state != BOSH_ENDED) {
-        return "the up queue's counts and its length disagree";
+    if (flags & ~r->begun) {
+        return "something is wanted of a stream that never began";
     }
-    return NULL;
+    if (have_same_name(r)) {
+        return "two streams have one name";
+    }
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS && !wrong; n++) {
+        wrong = leg_fault(r, n);
+    }
+    for (unsigned i = 0; i < BOSH_SLOTS && !wrong; i++) {
+        wrong = slot_fault(r, i);
+    }
+    return wrong;
 }
 
 static const char *check_record(bosh_store_t *st, record_t *r, uint32_t *blocks)
@@ -114,7 +182,7 @@ static const char *check_mail(const bosh_store_t *st)
     uint32_t in_mail = 0;
 
     for (uint32_t i = 0; i < st->h->used_sessions; i++) {
-        in_mail += st->sessions[i].in_mail;
+        in_mail += st->sessions[i].in_mail != 0;
     }
     for (uint32_t c = 0; c < st->h->max_connectors; c++) {
         uint32_t n = 0, last = NIL;

@@ -48,13 +48,15 @@ unsigned bosh_store_child_mail(bosh_store_t *st, uint32_t child, bosh_mail_t *ma
     return n;
 }
 
-void mail_connector_locked(bosh_store_t *st, record_t *r, bosh_knocks_t *knocks)
+void mail_connector_locked(bosh_store_t *st, record_t *r, uint8_t legs, bosh_knocks_t *knocks)
 {
     connector_t *c = &st->h->connectors[r->connector];
     uint32_t index = (uint32_t)(r - st->sessions);
 
+    if (!legs) {
+        return;
+    }
     if (!r->in_mail) {
-        r->in_mail = 1;
         r->mail_next = NIL;
         if (c->mail_last == NIL) {
             c->mail_first = index;
@@ -64,10 +66,26 @@ void mail_connector_locked(bosh_store_t *st, record_t *r, bosh_knocks_t *knocks)
         }
         c->mail_last = index;
     }
+    r->in_mail |= legs;
     if (!c->knocked) {
         c->knocked = 1;
         bosh_knock_connector(knocks, r->connector);
     }
+}
+
+/* A ref for each of the record's streams that are in the mail, as far as there is room;
+ * true: none is left. */
+static bool empty_record(bosh_store_t *st, record_t *r, bosh_ref_t *refs, unsigned max,
+                         unsigned *count)
+{
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS && *count < max; n++) {
+        if (r->in_mail & leg_bit(n)) {
+            r->in_mail &= (uint8_t)~leg_bit(n);
+            refs[*count] = record_ref(st, r);
+            refs[(*count)++].stream = n;
+        }
+    }
+    return (r->in_mail & (leg_bit(BOSH_MAX_STREAMS) - 1)) == 0;
 }
 
 unsigned bosh_store_connector_mail(bosh_store_t *st, uint32_t connector, bosh_ref_t *refs,
@@ -88,13 +106,15 @@ unsigned bosh_store_connector_mail(bosh_store_t *st, uint32_t connector, bosh_re
             c->mail_first = c->mail_last = NIL; /* somebody wrote over the list */
             break;
         }
+        if (!empty_record(st, r, refs, max, &n)) {
+            break; /* no room for all of its streams: it stays the first */
+        }
         c->mail_first = r->mail_next;
         if (c->mail_first == NIL) {
             c->mail_last = NIL;
         }
         r->in_mail = 0;
         r->mail_next = NIL;
-        refs[n++] = record_ref(st, r);
     }
     store_unlock(st);
     return n;

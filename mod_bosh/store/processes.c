@@ -128,15 +128,32 @@ void bosh_store_unblock(bosh_store_t *st, uint32_t child)
     store_unlock(st);
 }
 
-void bosh_store_connector_join(bosh_store_t *st, uint32_t connector, int64_t pid, bosh_msec_t now,
-                               bosh_knocks_t *knocks)
+/* Its streams end with their connector, but for those it never took up: nothing of them
+ * is lost. */
+static void lose_legs(bosh_store_t *st, record_t *r, bosh_msec_t now, bosh_knocks_t *knocks)
 {
     bosh_event_t ev = { .kind = BOSH_EV_UP_ENDED,
                         .holder = BOSH_NOBODY,
                         .condition = BOSH_COND_REMOTE_CONNECTION_FAILED,
                         .reason = BOSH_REASON_CONNECTOR_LOST };
-    connector_t *c = &st->h->connectors[connector];
+    uint8_t legs = r->begun & (uint8_t)~r->up_gone;
     bosh_actions_t acts;
+
+    touch_locked(st, r);
+    mail_connector_locked(st, r, legs, knocks);
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
+        if ((legs & leg_bit(n)) && r->leg[n].task.len == 0) {
+            ev.stream = (uint8_t)n;
+            leg_end_up_locked(st, r, n);
+            apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
+        }
+    }
+}
+
+void bosh_store_connector_join(bosh_store_t *st, uint32_t connector, int64_t pid, bosh_msec_t now,
+                               bosh_knocks_t *knocks)
+{
+    connector_t *c = &st->h->connectors[connector];
     bool is_first;
 
     if (!store_lock(st, knocks)) {
@@ -149,15 +166,8 @@ void bosh_store_connector_join(bosh_store_t *st, uint32_t connector, int64_t pid
     for (uint32_t i = 0; i < st->h->used_sessions && !is_first; i++) {
         record_t *r = &st->sessions[i];
 
-        if (!r->in_use || r->connector != connector || r->up_gone) {
-            continue;
-        }
-        touch_locked(st, r);
-        mail_connector_locked(st, r, knocks);
-        if (r->task.len == 0) { /* else never taken up: nothing of it is lost */
-            r->up_gone = 1;
-            chain_free_locked(st, &r->up);
-            apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
+        if (r->in_use && r->connector == connector) {
+            lose_legs(st, r, now, knocks);
         }
     }
     store_unlock(st);

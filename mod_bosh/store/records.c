@@ -7,11 +7,10 @@
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/* base64url; 24 bytes need no padding. */
-void sid_encode(const unsigned char sid[BOSH_SID_BYTES], char *text)
+void base64url_encode(const unsigned char *p, size_t n, char *text)
 {
-    for (unsigned i = 0; i < BOSH_SID_BYTES; i += 3) {
-        uint32_t v = (uint32_t)sid[i] << 16 | (uint32_t)sid[i + 1] << 8 | sid[i + 2];
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)p[i + 1] << 8 | p[i + 2];
 
         for (int shift = 18; shift >= 0; shift -= 6) {
             *text++ = digits[(v >> shift) & 63];
@@ -34,12 +33,12 @@ static int digit_value(char c)
     return c == '-' ? 62 : c == '_' ? 63 : -1;
 }
 
-bool sid_decode(bosh_str_t text, unsigned char sid[BOSH_SID_BYTES])
+bool base64url_decode(bosh_str_t text, unsigned char *p, size_t n)
 {
-    if (text.len != BOSH_SID_CHARS) {
+    if (text.len != n / 3 * 4) {
         return false;
     }
-    for (unsigned i = 0; i < BOSH_SID_CHARS; i += 4) {
+    for (size_t i = 0; i < text.len; i += 4) {
         uint32_t v = 0;
 
         for (unsigned k = 0; k < 4; k++) {
@@ -50,11 +49,21 @@ bool sid_decode(bosh_str_t text, unsigned char sid[BOSH_SID_BYTES])
             }
             v = v << 6 | (uint32_t)d;
         }
-        *sid++ = (unsigned char)(v >> 16);
-        *sid++ = (unsigned char)(v >> 8);
-        *sid++ = (unsigned char)v;
+        *p++ = (unsigned char)(v >> 16);
+        *p++ = (unsigned char)(v >> 8);
+        *p++ = (unsigned char)v;
     }
     return true;
+}
+
+void sid_encode(const unsigned char sid[BOSH_SID_BYTES], char *text)
+{
+    base64url_encode(sid, BOSH_SID_BYTES, text);
+}
+
+bool sid_decode(bosh_str_t text, unsigned char sid[BOSH_SID_BYTES])
+{
+    return base64url_decode(text, sid, BOSH_SID_BYTES);
 }
 
 /* The first 8 bytes choose the bucket: time tells at most those. */
@@ -104,9 +113,11 @@ bosh_ref_t record_ref(const bosh_store_t *st, const record_t *r)
 
 chain_t *record_chain(record_t *r, unsigned i)
 {
-    chain_t *fixed[] = { &r->task, &r->greeting, &r->up, &r->down };
+    leg_t *leg = &r->leg[i / LEG_CHAINS % BOSH_MAX_STREAMS];
+    chain_t *of_leg[LEG_CHAINS] = { &leg->task, &leg->greeting, &leg->from, &leg->up, &leg->down };
 
-    return i < 4 ? fixed[i] : &r->slot[i - 4];
+    return i < LEG_CHAINS * BOSH_MAX_STREAMS ? of_leg[i % LEG_CHAINS]
+                                             : &r->slot[i - LEG_CHAINS * BOSH_MAX_STREAMS];
 }
 
 void record_link_locked(bosh_store_t *st, record_t *r)
@@ -175,6 +186,9 @@ void record_free_locked(bosh_store_t *st, record_t *r)
     }
     unlink_record(st, r);
     memset(r->sid, 0, sizeof(r->sid));
+    for (unsigned i = 0; i < BOSH_MAX_STREAMS; i++) {
+        memset(r->leg[i].name, 0, sizeof(r->leg[i].name));
+    }
     r->in_use = 0;
     r->next = st->h->free_session;
     st->h->free_session = (uint32_t)(r - st->sessions);
@@ -183,7 +197,7 @@ void record_free_locked(bosh_store_t *st, record_t *r)
 
 static bool is_forgettable(const record_t *r)
 {
-    return r->in_use && r->up_gone && !r->in_mail && r->core.state == BOSH_ENDED
+    return r->in_use && record_is_let_go(r) && r->core.state == BOSH_ENDED
            && !bosh_session_is_attended(&r->core);
 }
 

@@ -59,6 +59,19 @@ static void unclaim(bosh_store_t *st, uint32_t owner)
     }
 }
 
+/* What a connector may still hold is closed. */
+static void reset_legs(record_t *r)
+{
+    r->begun = (uint8_t)((r->begun & (leg_bit(BOSH_MAX_STREAMS) - 1)) | leg_bit(0));
+    r->wants_close = r->begun;
+    r->up_gone &= r->begun;
+    r->wants_restart = r->down_blocked = r->taken_back = 0;
+    r->returned = 0;
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
+        r->leg[n].restart_at = 0;
+    }
+}
+
 /* Nothing of its bytes can be trusted; its clients are told the truth. */
 static void end_damaged(record_t *r)
 {
@@ -68,6 +81,8 @@ static void end_damaged(record_t *r)
     for (unsigned i = 0; i < RECORD_CHAINS; i++) {
         *record_chain(r, i) = EMPTY_CHAIN;
     }
+    /* Their names may be torn, and two of them the same. */
+    terms.streams = 0;
     bosh_session_init(&r->core, &terms, bosh_now());
     if (bosh_session_is_damaged(&r->core)) {
         terms = (bosh_terms_t){ .rid = 1, .requests = 1, .ver_major = 1, .ver_minor = 6 };
@@ -78,8 +93,7 @@ static void end_damaged(record_t *r)
     r->core.ended = bosh_now();
     r->core.condition = BOSH_COND_INTERNAL_SERVER_ERROR;
     r->core.reason = BOSH_REASON_DAMAGED;
-    r->wants_close = 1;
-    r->down_blocked = 0;
+    reset_legs(r);
 }
 
 static void claim_record(bosh_store_t *st, record_t *r, bool is_suspect)
@@ -154,7 +168,7 @@ static void rebuild_mail(bosh_store_t *st, bosh_knocks_t *knocks)
     for (uint32_t i = 0; i < h->used_sessions; i++) {
         st->sessions[i].in_mail = 0;
         if (st->sessions[i].in_use) {
-            mail_connector_locked(st, &st->sessions[i], knocks);
+            mail_connector_locked(st, &st->sessions[i], st->sessions[i].begun, knocks);
         }
     }
     for (uint32_t i = 0; i < h->max_connectors; i++) {

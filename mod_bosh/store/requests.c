@@ -7,6 +7,9 @@
 
 #include "store_int.h"
 
+/* Requests of which something is kept until their turn. */
+#define KEPT_ASKS (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)
+
 static const bosh_str_t no_payload = { "", 0 };
 
 /* Copies a kept answer's payload if the caller's buffer has the room: nothing is
@@ -20,6 +23,18 @@ static void copy_payload(bosh_store_t *st, record_t *r, unsigned slot, bosh_buf_
     if (c->len <= out->size) {
         chain_copy_locked(st, c, out->p);
         out->len = c->len;
+    }
+}
+
+/* The stream that an answer names; of one that tells a beginning, ref is it. */
+static void name_stream(const record_t *r, bosh_outcome_t *o)
+{
+    const bosh_answer_t *answer = &o->answer;
+
+    leg_name(r, answer->stream, o->stream);
+    if ((answer->kind == BOSH_ANSWER_CREATED || answer->kind == BOSH_ANSWER_STREAM)
+        && answer->stream < BOSH_MAX_STREAMS) {
+        o->ref.stream = answer->stream;
     }
 }
 
@@ -39,48 +54,76 @@ static void report(bosh_store_t *st, record_t *r, const bosh_action_t *own, bosh
         return;
     }
     o->got = BOSH_GOT_ANSWER;
+    if (own->kind == BOSH_DO_REPEAT && (r->returned & 1u << own->slot)) {
+        /* Its stanzas' senders were told that they did not arrive: as with any late
+         * request, the end is all there is to say. */
+        o->answer = (bosh_answer_t){ .kind = BOSH_ANSWER_TERMINATE,
+                                     .condition = r->core.condition,
+                                     .stream = BOSH_NO_STREAM };
+        return;
+    }
     o->answer = own->answer;
     o->is_kept = own->kind == BOSH_DO_ANSWER;
+    name_stream(r, o);
     if (own->kind != BOSH_DO_REPLY) {
         copy_payload(st, r, own->slot, out, o);
     }
 }
 
-static void step_request(bosh_store_t *st, record_t *r, const bosh_request_t *req, bosh_msec_t now,
-                         bosh_buf_t *out, bosh_outcome_t *o)
+/* Only what has nothing else to say adds a stream (XEP-0124 section 16.3). */
+static bool is_addition(const bosh_request_t *req)
 {
-    bosh_actions_t acts;
+    return (req->asks & BOSH_ASKS_ADD) && req->payload.len == 0
+           && !(req->asks & (BOSH_ASKS_RESTART | BOSH_ASKS_TERMINATE | BOSH_ASKS_PAUSE));
+}
+
+/* What a session keeps of a request until its turn. *add is for the bytes. */
+static bosh_str_t kept_bytes(const bosh_request_t *req, addition_t *add)
+{
+    if (is_addition(req)) {
+        if (!req->add) {
+            return no_payload; /* it is refused */
+        }
+        addition_fill(add, req->add);
+        return (bosh_str_t){ (const char *)add, sizeof(*add) };
+    }
+    if (req->asks & BOSH_ASKS_RESTART) {
+        return req->from.p && req->from.len < FROM_SIZE ? req->from : no_payload;
+    }
+    return req->payload;
+}
+
+static bosh_event_t as_event(const record_t *r, const bosh_request_t *req)
+{
+    const uint8_t kept = BOSH_ASKS_PAYLOAD | BOSH_ASKS_ADD;
     bosh_event_t ev = {
         .kind = BOSH_EV_REQUEST,
         .rid = req->rid,
         .holder = req->holder,
-        .asks = req->asks,
+        .asks = req->asks & (uint8_t)~kept,
         .pause = req->pause,
-        .stream = BOSH_NO_STREAM,
+        .stream = leg_find(r, req->stream),
         .ack = req->ack,
         .keys = req->keys,
+        .condition = req->refused,
     };
 
-    if (req->payload.len > 0) {
+    if (is_addition(req)) {
+        /* Without an announcement it is an ordinary empty request. */
+        ev.asks |= r->core.terms.streams > 1 ? BOSH_ASKS_ADD : 0;
+    }
+    else if (req->payload.len > 0 && !(req->asks & BOSH_ASKS_RESTART)) {
         ev.asks |= BOSH_ASKS_PAYLOAD;
     }
-    report(st, r, apply_locked(st, r, &ev, req->payload, now, &acts, &o->knocks).own, out, o);
+    return ev;
 }
 
-/* Back-pressure: what cannot be kept is not taken, and the rid is not consumed. A copy
- * of a request that was taken already needs no room; nor does one after the end. */
-static bool has_room(bosh_store_t *st, record_t *r, const bosh_request_t *req)
+static void step_request(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bosh_str_t kept,
+                         bosh_msec_t now, bosh_buf_t *out, bosh_outcome_t *o)
 {
-    const bosh_slot_t *slot = &r->core.slots[req->rid % BOSH_SLOTS];
+    bosh_actions_t acts;
 
-    if (req->payload.len == 0 || r->core.state >= BOSH_CLOSING
-        || (slot->state != BOSH_SLOT_FREE && slot->rid == req->rid)) {
-        return true;
-    }
-    /* One block more: forwarding may copy on into the up queue's last block. */
-    return r->up.len + req->payload.len <= UP_LIMIT
-           && chain_has_room_locked(st, &r->slot[req->rid % BOSH_SLOTS],
-                                    req->payload.len + BLOCK_BYTES);
+    report(st, r, apply_locked(st, r, ev, kept, now, &acts, &o->knocks).own, out, o);
 }
 
 static void init_outcome(bosh_outcome_t *o, bosh_buf_t *out, bosh_got_t got)
@@ -90,8 +133,8 @@ static void init_outcome(bosh_outcome_t *o, bosh_buf_t *out, bosh_got_t got)
     out->len = 0;
 }
 
-static void fill_record(bosh_store_t *st, record_t *r, const bosh_birth_t *birth, bosh_msec_t now,
-                        bosh_knocks_t *knocks)
+static void fill_record(bosh_store_t *st, record_t *r, const bosh_birth_t *birth,
+                        const names_t *names, bosh_msec_t now, bosh_knocks_t *knocks)
 {
     uint32_t index = (uint32_t)(r - st->sessions);
     bosh_greeting_t greeting = { "", "", "" };
@@ -100,11 +143,16 @@ static void fill_record(bosh_store_t *st, record_t *r, const bosh_birth_t *birth
     r->realm = birth->realm;
     r->secure = birth->secure;
     r->connector = (uint8_t)(st->h->next_connector++ % st->h->max_connectors);
+    r->begun = leg_bit(0);
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
+        memcpy(r->leg[n].name, names->name[n], NAME_BYTES);
+    }
     memcpy(greeting.from, birth->upstream.to, sizeof(greeting.from));
-    chain_append_locked(st, &r->task, index, (const char *)&birth->upstream,
+    memcpy(greeting.content, birth->content, sizeof(greeting.content));
+    chain_append_locked(st, &r->leg[0].task, index, (const char *)&birth->upstream,
                         sizeof(birth->upstream));
-    chain_append_locked(st, &r->greeting, index, (const char *)&greeting, sizeof(greeting));
-    mail_connector_locked(st, r, knocks);
+    chain_append_locked(st, &r->leg[0].greeting, index, (const char *)&greeting, sizeof(greeting));
+    mail_connector_locked(st, r, leg_bit(0), knocks);
 }
 
 void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
@@ -112,28 +160,34 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
                                bosh_buf_t *out, bosh_outcome_t *o)
 {
     unsigned char sid[BOSH_SID_BYTES];
+    bosh_event_t ev;
     const size_t need = sizeof(bosh_upstream_t) + sizeof(bosh_greeting_t) + 4 * BLOCK_BYTES;
     const chain_t none = EMPTY_CHAIN;
+    addition_t add;
+    bosh_str_t kept = kept_bytes(req, &add);
+    names_t names = { 0 };
     record_t *r = NULL;
 
     init_outcome(o, out, BOSH_GOT_FULL);
     sid_text[0] = '\0';
     /* Never a weak sid: without random bytes there is no session. */
-    if (apr_generate_random_bytes(sid, sizeof(sid)) != APR_SUCCESS) {
+    if (apr_generate_random_bytes(sid, sizeof(sid)) != APR_SUCCESS
+        || (birth->terms.streams > 1 && !names_make(&names))) {
         return;
     }
     if (!store_lock(st, &o->knocks)) {
         return;
     }
-    if (chain_has_room_locked(st, &none, need + req->payload.len)) {
+    if (chain_has_room_locked(st, &none, need + kept.len)) {
         r = record_new_locked(st, sid);
         if (!r && record_reclaim_locked(st)) {
             r = record_new_locked(st, sid);
         }
     }
     if (r) {
-        fill_record(st, r, birth, now, &o->knocks);
-        step_request(st, r, req, now, out, o);
+        fill_record(st, r, birth, &names, now, &o->knocks);
+        ev = as_event(r, req);
+        step_request(st, r, &ev, kept, now, out, o);
         sid_encode(sid, sid_text);
     }
     store_unlock(st);
@@ -143,6 +197,9 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
                         const bosh_request_t *req, bosh_msec_t now, bosh_buf_t *out,
                         bosh_outcome_t *o)
 {
+    addition_t add;
+    bosh_str_t kept = kept_bytes(req, &add);
+    bosh_event_t ev;
     record_t *r;
 
     init_outcome(o, out, BOSH_GOT_NO_ROOM);
@@ -152,14 +209,15 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
     o->got = BOSH_GOT_UNKNOWN;
     r = record_find_locked(st, sid);
     if (r && r->realm == realm) {
+        ev = as_event(r, req);
         if (r->secure && !secure) {
             o->got = BOSH_GOT_EXPOSED;
         }
-        else if (!has_room(st, r, req)) {
+        else if (!request_has_room_locked(st, r, &ev, ev.asks & KEPT_ASKS ? kept.len : 0)) {
             o->got = BOSH_GOT_NO_ROOM;
         }
         else {
-            step_request(st, r, req, now, out, o);
+            step_request(st, r, &ev, kept, now, out, o);
         }
     }
     store_unlock(st);
@@ -198,7 +256,8 @@ bool bosh_store_payload(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_buf
         const bosh_slot_t *slot = &r->core.slots[rid % BOSH_SLOTS];
         const chain_t *c = &r->slot[rid % BOSH_SLOTS];
 
-        found = slot->state == BOSH_SLOT_ANSWERED && slot->rid == rid && c->len <= out->size;
+        found = slot->state == BOSH_SLOT_ANSWERED && slot->rid == rid && c->len <= out->size
+                && !(r->returned & 1u << rid % BOSH_SLOTS);
         if (found) {
             chain_copy_locked(st, c, out->p);
             out->len = c->len;
@@ -222,22 +281,6 @@ static void step_simple(bosh_store_t *st, bosh_ref_t ref, const bosh_event_t *ev
         apply_locked(st, r, ev, no_payload, now, &acts, knocks);
     }
     store_unlock(st);
-}
-
-void bosh_store_restart_from(bosh_store_t *st, bosh_ref_t ref, char *from)
-{
-    (void)st;
-    (void)ref;
-    from[0] = '\0';
-}
-
-size_t bosh_store_take_back(bosh_store_t *st, bosh_ref_t ref, char *buf, size_t size)
-{
-    (void)st;
-    (void)ref;
-    (void)buf;
-    (void)size;
-    return 0;
 }
 
 void bosh_store_gone(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
@@ -270,15 +313,17 @@ bool bosh_store_greeting(bosh_store_t *st, bosh_ref_t ref, bosh_greeting_t *gree
 {
     bosh_knocks_t knocks = { 0 };
     record_t *r;
+    leg_t *leg;
 
     memset(greeting, 0, sizeof(*greeting));
     if (!store_lock(st, &knocks)) {
         return false;
     }
     r = record_get_locked(st, ref);
-    if (r && r->greeting.len == sizeof(*greeting)) {
-        chain_copy_locked(st, &r->greeting, (char *)greeting);
+    leg = r ? leg_get(r, ref) : NULL;
+    if (leg && leg->greeting.len == sizeof(*greeting)) {
+        chain_copy_locked(st, &leg->greeting, (char *)greeting);
     }
     store_unlock(st);
-    return r != NULL;
+    return leg != NULL;
 }

@@ -6,6 +6,9 @@
  *   lock.c       the mutex, the busy mark
  *   blocks.c     chains of blocks: byte queues
  *   records.c    session records: allocation, lookup by sid
+ *   legs.c       a session's streams: their names, their beginnings
+ *   forward.c    payloads on their way up, to one stream or to all
+ *   back.c       stanzas whose client will not come for them
  *   mail.c       mailboxes of children and connectors
  *   apply.c      carries out the core's actions
  *   requests.c   what the front calls
@@ -27,7 +30,7 @@
 
 #define STORE_MAGIC  UINT32_C(0x626f7368)
 #define RECORD_MAGIC UINT32_C(0x73657373)
-#define STORE_LAYOUT 2u
+#define STORE_LAYOUT 3u
 #define NIL          UINT32_MAX
 
 #define BLOCK_SIZE     512
@@ -54,31 +57,48 @@ typedef struct chain_t {
 
 #define EMPTY_CHAIN ((chain_t){ NIL, NIL, 0, 0 })
 
+#define FROM_SIZE sizeof(((bosh_upstream_t *)0)->from)
+
+/* One of the session's streams. Its flags are bits in the record: see leg_bit(). */
+#define NAME_BYTES 12
+typedef struct leg_t {
+    chain_t task;     /* a bosh_upstream_t, until the connector took it */
+    chain_t greeting; /* a bosh_greeting_t */
+    chain_t from;     /* of a restart that the connector has not made yet */
+    chain_t up, down;
+    uint32_t restart_at; /* bytes of the up queue that go before the restart */
+    unsigned char name[NAME_BYTES];
+} leg_t;
+
 typedef struct record_t {
     uint32_t magic;
     uint32_t generation;
     uint32_t next;      /* in the bucket, or in the free list */
     uint32_t mail_next; /* in the connector's mailbox */
     uint8_t in_use;
-    uint8_t in_mail;
     uint8_t connector;
     uint8_t secure;
+    /* One bit for each stream. */
+    uint8_t begun;       /* it was opened once */
+    uint8_t in_mail;     /* any: the record is in the mailbox, once */
     uint8_t wants_close; /* the core said BOSH_DO_CLOSE */
     uint8_t wants_restart;
     uint8_t down_blocked; /* the connector waits for room */
     uint8_t up_gone;      /* the connector has nothing more to do with it */
+    uint8_t taken_back;   /* the down queue is the connector's, not the client's */
+    uint16_t returned;    /* one bit for each slot: its answer's payload was taken back */
     uint64_t serial;
     uint64_t realm;
-    uint64_t up_total;   /* bytes that ever entered the up queue */
-    uint64_t up_taken;   /* bytes that ever left it */
-    uint64_t restart_at; /* up_total when the restart was asked for */
     unsigned char sid[BOSH_SID_BYTES];
-    chain_t task;     /* a bosh_upstream_t, until the connector took it */
-    chain_t greeting; /* a bosh_greeting_t */
-    chain_t up, down;
+    leg_t leg[BOSH_MAX_STREAMS];
     chain_t slot[BOSH_SLOTS]; /* early payload, or kept answer */
     bosh_session_t core;
 } record_t;
+
+/* One bit per stream, and per slot, must fit. */
+_Static_assert(BOSH_MAX_STREAMS <= 8 && BOSH_SLOTS <= 16, "masks are too narrow");
+_Static_assert(sizeof(bosh_greeting_t) <= BLOCK_BYTES, "see addition_t");
+_Static_assert(NAME_BYTES * 8 == BOSH_STREAM_CHARS * 6, "a name needs no padding");
 
 typedef struct mailbox_t {
     uint32_t first, count; /* ring */
@@ -147,6 +167,8 @@ bool chain_has_room_locked(const bosh_store_t *st, const chain_t *c, size_t len)
 void chain_append_locked(bosh_store_t *st, chain_t *c, uint32_t owner, const char *p, size_t len);
 /* `from` becomes empty. */
 void chain_move_locked(bosh_store_t *st, chain_t *to, chain_t *from);
+/* Only after chain_has_room_locked(), as chain_append_locked(). */
+void chain_append_chain_locked(bosh_store_t *st, chain_t *to, uint32_t owner, const chain_t *from);
 /* Takes up to size bytes out of the front. */
 size_t chain_take_locked(bosh_store_t *st, chain_t *c, char *buf, size_t size);
 /* Copies all of it; buf must have c->len bytes. */
@@ -165,24 +187,80 @@ void record_link_locked(bosh_store_t *st, record_t *r);
 uint32_t *record_bucket(bosh_store_t *st, const unsigned char sid[BOSH_SID_BYTES]);
 bosh_ref_t record_ref(const bosh_store_t *st, const record_t *r);
 /* Every chain of a record, for those who walk them all. */
-#define RECORD_CHAINS (4 + BOSH_SLOTS)
+#define LEG_CHAINS    5
+#define RECORD_CHAINS (LEG_CHAINS * BOSH_MAX_STREAMS + BOSH_SLOTS)
 chain_t *record_chain(record_t *r, unsigned i);
+/* No connector has anything to do with it any more. */
+static inline bool record_is_let_go(const record_t *r)
+{
+    return (r->begun & ~r->up_gone) == 0 && !r->in_mail;
+}
+/* base64url of a multiple of three bytes, and back; text ends with a NUL. */
+void base64url_encode(const unsigned char *p, size_t n, char *text);
+bool base64url_decode(bosh_str_t text, unsigned char *p, size_t n);
 void sid_encode(const unsigned char sid[BOSH_SID_BYTES], char *text);
 bool sid_decode(bosh_str_t text, unsigned char sid[BOSH_SID_BYTES]);
+
+/* legs.c */
+static inline uint8_t leg_bit(unsigned n)
+{
+    return (uint8_t)(1u << n);
+}
+/* What an early request that adds a stream keeps. The greeting is padded to a block of
+ * its own: taken out, it leaves the room that it needs again. */
+typedef struct addition_t {
+    union {
+        bosh_greeting_t greeting;
+        char block[BLOCK_BYTES];
+    };
+    bosh_upstream_t upstream;
+} addition_t;
+void addition_fill(addition_t *add, const bosh_upstream_t *upstream);
+/* Random, and none twice. False: there are no random bytes. Not under the lock. */
+typedef struct names_t {
+    unsigned char name[BOSH_MAX_STREAMS][NAME_BYTES];
+} names_t;
+bool names_make(names_t *names);
+/* NULL: the record has no such stream. */
+leg_t *leg_get(record_t *r, bosh_ref_t ref);
+/* The number of the stream of this name, be it gone; BOSH_NO_STREAM: none is named;
+ * BOSH_BAD_STREAM. */
+uint8_t leg_find(const record_t *r, bosh_str_t name);
+/* Of a session that announces no streams they have no names: "". */
+void leg_name(const record_t *r, unsigned n, char text[BOSH_STREAM_CHARS + 1]);
+/* The stream begins, with an addition_t, or with nothing if its domain was refused. */
+void leg_begin_locked(bosh_store_t *st, record_t *r, unsigned n, chain_t *addition,
+                      bosh_knocks_t *knocks);
+/* Nothing goes up any more. */
+void leg_end_up_locked(bosh_store_t *st, record_t *r, unsigned n);
+/* A change of the down queue's length, for the core. */
+void leg_note_down(record_t *r, unsigned n);
+
+/* forward.c */
+/* Back-pressure: what cannot be kept, or copied to all streams when its turn comes, is
+ * not taken. kept: what BOSH_DO_STORE would keep. */
+bool request_has_room_locked(const bosh_store_t *st, const record_t *r, const bosh_event_t *ev,
+                             size_t kept);
+/* A slot's payload goes up, to all open streams if none is named. */
+void forward_locked(bosh_store_t *st, record_t *r, unsigned slot, uint8_t stream,
+                    bosh_knocks_t *knocks);
 
 /* mail.c */
 void mail_child_locked(bosh_store_t *st, bosh_holder_t holder, bosh_msec_t due,
                        bosh_knocks_t *knocks);
-void mail_connector_locked(bosh_store_t *st, record_t *r, bosh_knocks_t *knocks);
+void mail_connector_locked(bosh_store_t *st, record_t *r, uint8_t legs, bosh_knocks_t *knocks);
 
 /* apply.c */
 typedef struct applied_t {
     const bosh_action_t *own; /* what the event's holder got; NULL: nothing */
     bool freed;               /* the record is gone */
 } applied_t;
-/* One event through the core, and its actions. payload: of a REQUEST. */
-applied_t apply_locked(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bosh_str_t payload,
+/* One event through the core, and its actions. kept: of a REQUEST, what BOSH_DO_STORE
+ * keeps. */
+applied_t apply_locked(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bosh_str_t kept,
                        bosh_msec_t now, bosh_actions_t *acts, bosh_knocks_t *knocks);
+void carry_out_locked(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_str_t kept,
+                      bosh_knocks_t *knocks, applied_t *applied);
 
 /* check.c */
 /* What is wrong with a record's own fields, its chains not looked at; NULL: nothing. */

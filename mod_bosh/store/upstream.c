@@ -10,43 +10,80 @@
 
 static const bosh_str_t no_payload = { "", 0 };
 
+/* Of a ref that a connector holds; NULL: nothing is wanted from it any more. */
+static leg_t *living_leg(record_t *r, bosh_ref_t ref)
+{
+    leg_t *leg = r && r->core.state != BOSH_ENDED ? leg_get(r, ref) : NULL;
+
+    return leg && !(r->up_gone & leg_bit(ref.stream)) ? leg : NULL;
+}
+
+/* The connector was told; nothing else keeps the record. */
+static void let_go(record_t *r, bosh_ref_t ref)
+{
+    if (r && leg_get(r, ref)) {
+        r->up_gone |= leg_bit(ref.stream);
+    }
+}
+
 bool bosh_store_connector_task(bosh_store_t *st, bosh_ref_t ref, bosh_task_t *task)
 {
     bosh_knocks_t knocks = { 0 };
     record_t *r;
+    leg_t *leg;
     bool found = false;
 
     if (!store_lock(st, &knocks)) {
         return false;
     }
     r = record_get_locked(st, ref);
-    if (r && r->core.state == BOSH_ENDED) {
-        r->up_gone = 1; /* it was told; nothing else keeps the record */
+    leg = living_leg(r, ref);
+    if (!leg) {
+        let_go(r, ref);
     }
-    else if (r && r->task.len == sizeof(task->upstream)) {
+    else if (leg->task.len == sizeof(task->upstream)) {
         touch_locked(st, r);
         task->serial = r->serial;
         task->connect_timeout = r->core.terms.connect_timeout;
-        chain_take_locked(st, &r->task, (char *)&task->upstream, sizeof(task->upstream));
+        chain_take_locked(st, &leg->task, (char *)&task->upstream, sizeof(task->upstream));
         found = true;
     }
     store_unlock(st);
     return found;
 }
 
-static void take(bosh_store_t *st, record_t *r, char *buf, size_t size, bosh_up_t *up)
+static void take(bosh_store_t *st, record_t *r, unsigned n, char *buf, size_t size, bosh_up_t *up)
 {
-    /* Up to a restart, which stands between two bytes. */
-    if (r->wants_restart && r->restart_at - r->up_taken < size) {
-        size = (size_t)(r->restart_at - r->up_taken);
+    leg_t *leg = &r->leg[n];
+    bool restart = r->wants_restart & leg_bit(n);
+
+    /* Up to a restart, which stands between two bytes. Who has no buffer only looks. */
+    if (restart && leg->restart_at < size) {
+        size = leg->restart_at;
     }
-    up->len = chain_take_locked(st, &r->up, buf, size);
-    r->up_taken += up->len;
-    if (r->wants_restart && r->up_taken == r->restart_at) {
-        r->wants_restart = 0;
-        up->restart = true;
+    up->len = chain_take_locked(st, &leg->up, buf, size);
+    if (restart && buf) {
+        leg->restart_at -= (uint32_t)up->len;
+        up->restart = leg->restart_at == 0;
+        up->has_from = up->restart && leg->from.len > 0;
     }
-    up->more = r->up.len > 0 || r->wants_restart;
+    if (up->restart) {
+        r->wants_restart &= (uint8_t)~leg_bit(n);
+        restart = false;
+    }
+    up->more = leg->up.len > 0 || restart;
+}
+
+/* Why the stream is to go: its session's reason, or its own while that lives. */
+static void tell_reason(const record_t *r, unsigned n, bosh_up_t *up)
+{
+    up->condition = r->core.condition;
+    up->reason = r->core.reason;
+    if (n < BOSH_MAX_STREAMS && r->core.state < BOSH_CLOSING && (r->wants_close & leg_bit(n))) {
+        up->condition = r->core.leg[n].condition;
+        up->reason =
+            up->condition == BOSH_COND_NONE ? BOSH_REASON_CLIENT : BOSH_REASON_CONNECT_TIMEOUT;
+    }
 }
 
 void bosh_store_take_up(bosh_store_t *st, bosh_ref_t ref, char *buf, size_t size, bosh_msec_t now,
@@ -60,50 +97,72 @@ void bosh_store_take_up(bosh_store_t *st, bosh_ref_t ref, char *buf, size_t size
         return;
     }
     r = record_get_locked(st, ref);
-    if (!r || r->core.state == BOSH_ENDED) {
+    if (!living_leg(r, ref)) {
         up->ended = true;
+        let_go(r, ref);
     }
     else {
         touch_locked(st, r);
-        take(st, r, buf, size, up);
-        up->close = r->wants_close && !up->more;
-        up->has_room = !r->down_blocked;
+        take(st, r, ref.stream, buf, size, up);
+        up->close = (r->wants_close & leg_bit(ref.stream)) && !up->more;
+        up->has_room = !(r->down_blocked & leg_bit(ref.stream));
     }
     if (r) {
         up->serial = r->serial;
-        up->condition = r->core.condition;
-        up->reason = r->core.reason;
-        r->up_gone |= up->ended; /* it was told; nothing else keeps the record */
+        tell_reason(r, ref.stream, up);
     }
     store_unlock(st);
 }
 
-static bool has_room(const bosh_store_t *st, const record_t *r, size_t len)
+void bosh_store_restart_from(bosh_store_t *st, bosh_ref_t ref, char *from)
 {
-    return r->down.len + len <= DOWN_LIMIT && chain_has_room_locked(st, &r->down, len);
+    bosh_knocks_t knocks = { 0 };
+    record_t *r;
+    leg_t *leg;
+
+    from[0] = '\0';
+    if (!store_lock(st, &knocks)) {
+        return;
+    }
+    r = record_get_locked(st, ref);
+    leg = living_leg(r, ref);
+    if (leg && leg->from.len < FROM_SIZE) {
+        touch_locked(st, r);
+        from[chain_take_locked(st, &leg->from, from, FROM_SIZE - 1)] = '\0';
+    }
+    store_unlock(st);
+}
+
+static bool has_room(const bosh_store_t *st, const chain_t *down, size_t len)
+{
+    return down->len + len <= DOWN_LIMIT && chain_has_room_locked(st, down, len);
 }
 
 bosh_put_t bosh_store_put_down(bosh_store_t *st, bosh_ref_t ref, bosh_str_t xml, bool opens,
                                bosh_msec_t now, bosh_knocks_t *knocks)
 {
-    bosh_event_t ev = { .kind = opens ? BOSH_EV_OPENED : BOSH_EV_DATA, .holder = BOSH_NOBODY };
+    bosh_event_t ev = { .kind = opens ? BOSH_EV_OPENED : BOSH_EV_DATA,
+                        .holder = BOSH_NOBODY,
+                        .stream = (uint8_t)ref.stream };
     bosh_put_t put = BOSH_PUT_GONE;
     bosh_actions_t acts;
     record_t *r;
+    leg_t *leg;
 
     if (!store_lock(st, knocks)) {
         return BOSH_PUT_NO_ROOM;
     }
     r = record_get_locked(st, ref);
-    if (r && r->core.state != BOSH_ENDED) {
+    leg = living_leg(r, ref);
+    if (leg) {
         touch_locked(st, r);
-        if (!has_room(st, r, xml.len)) {
-            r->down_blocked = 1;
+        if (!has_room(st, &leg->down, xml.len)) {
+            r->down_blocked |= leg_bit(ref.stream);
             put = BOSH_PUT_NO_ROOM;
         }
         else {
-            chain_append_locked(st, &r->down, ref.index, xml.p, xml.len);
-            r->core.leg[0].has_down = r->down.len > 0;
+            chain_append_locked(st, &leg->down, ref.index, xml.p, xml.len);
+            leg_note_down(r, ref.stream);
             apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
             put = BOSH_PUT_OK;
         }
@@ -127,19 +186,21 @@ void bosh_store_greet(bosh_store_t *st, bosh_ref_t ref, bosh_str_t from, bosh_st
     bosh_knocks_t knocks = { 0 };
     bosh_greeting_t g;
     record_t *r;
+    leg_t *leg;
 
     if (!store_lock(st, &knocks)) {
         return;
     }
     r = record_get_locked(st, ref);
-    if (r && r->greeting.len == sizeof(g)) {
+    leg = r ? leg_get(r, ref) : NULL;
+    if (leg && leg->greeting.len == sizeof(g)) {
         touch_locked(st, r);
-        chain_take_locked(st, &r->greeting, (char *)&g, sizeof(g));
+        chain_take_locked(st, &leg->greeting, (char *)&g, sizeof(g));
         if (from.len > 0 && from.len < sizeof(g.from)) {
             copy_z(g.from, sizeof(g.from), from);
         }
         copy_z(g.authid, sizeof(g.authid), authid.len < sizeof(g.authid) ? authid : BOSH_ABSENT);
-        chain_append_locked(st, &r->greeting, ref.index, (const char *)&g, sizeof(g));
+        chain_append_locked(st, &leg->greeting, ref.index, (const char *)&g, sizeof(g));
     }
     store_unlock(st);
 }
@@ -148,24 +209,29 @@ void bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t cond
                          bosh_reason_t reason, bosh_str_t last, bosh_msec_t now,
                          bosh_knocks_t *knocks)
 {
-    bosh_event_t ev = {
-        .kind = BOSH_EV_UP_ENDED, .holder = BOSH_NOBODY, .condition = condition, .reason = reason
-    };
+    bosh_event_t ev = { .kind = BOSH_EV_UP_ENDED,
+                        .holder = BOSH_NOBODY,
+                        .stream = (uint8_t)ref.stream,
+                        .condition = condition,
+                        .reason = reason };
     bosh_actions_t acts;
     record_t *r;
+    bool is_living;
 
     if (!store_lock(st, knocks)) {
         return;
     }
     r = record_get_locked(st, ref);
-    if (r) {
+    if (r && leg_get(r, ref)) {
+        leg_t *leg = &r->leg[ref.stream];
+
         touch_locked(st, r);
-        r->up_gone = 1;
-        chain_free_locked(st, &r->up);
-        chain_free_locked(st, &r->task);
-        if (r->core.state != BOSH_ENDED && last.len > 0 && has_room(st, r, last.len)) {
-            chain_append_locked(st, &r->down, ref.index, last.p, last.len);
-            r->core.leg[0].has_down = 1;
+        is_living = living_leg(r, ref) != NULL;
+        leg_end_up_locked(st, r, ref.stream);
+        if (is_living && !(r->taken_back & leg_bit(ref.stream)) && last.len > 0
+            && has_room(st, &leg->down, last.len)) {
+            chain_append_locked(st, &leg->down, ref.index, last.p, last.len);
+            leg_note_down(r, ref.stream);
         }
         apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
     }
@@ -176,9 +242,13 @@ void bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t cond
  * but the clock. */
 static void retry_down(bosh_store_t *st, record_t *r, bosh_knocks_t *knocks)
 {
-    if (r->down_blocked && r->down.len < DOWN_LIMIT / 2 && st->h->blocks_free > 0) {
-        r->down_blocked = 0;
-        mail_connector_locked(st, r, knocks);
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS && r->down_blocked; n++) {
+        uint8_t bit = r->down_blocked & leg_bit(n);
+
+        if (bit && r->leg[n].down.len < DOWN_LIMIT / 2 && st->h->blocks_free > 0) {
+            r->down_blocked &= (uint8_t)~bit;
+            mail_connector_locked(st, r, bit, knocks);
+        }
     }
 }
 

@@ -13,7 +13,9 @@ import httpd
 from fakeserver import FakeServer
 from prosody import ACCOUNTS, DOMAIN, Prosody
 
-FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage")
+# Whether the answers of a location are compressed; mod_brotli is not loaded.
+ZIP = "AddOutputFilterByType DEFLATE text/xml text/html\n"
+FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage", "puppet")
 LIVE = []  # every Httpd that runs now
 
 
@@ -101,7 +103,17 @@ def shared_httpd(prosody, fake_server):
     server = run_server(httpd.Httpd(
         usual_domains(prosody, fake_server),
         vhosts={"other": "", "wide": "BoshHold 2",
-                "short": "BoshInactivity 2\nBoshMaxPause 10\nBoshWait 8\nBoshPolling 1"}))
+                "short": "BoshInactivity 2\nBoshMaxPause 10\nBoshWait 8\nBoshPolling 1",
+                "cors": "BoshAllowOrigin https://Chat.example http://plain.example:8080 null",
+                "anyone": "BoshAllowOrigin *",
+                "zip": ZIP + "BoshCompress on",
+                "nozip": ZIP,
+                "inflate": "BoshMaxBody 64K\n"
+                           "<Location /http-bind>\nSetInputFilter DEFLATE\n</Location>",
+                "match": '<LocationMatch "^/(a|b)$">\nSetHandler bosh\n</LocationMatch>\n'
+                         '<Location "/c?">\nSetHandler bosh\n</Location>',
+                "gone": "BoshDomainGone old.example Shut.Fake.",
+                "moved": "BoshSeeOtherURI https://new.example/http-bind?a=1&b=2"}))
     yield server
     end_server(server)
 

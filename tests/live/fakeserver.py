@@ -11,6 +11,7 @@ One server serves every domain; the stream header's `to` chooses the script:
   late.*     says nothing until the test calls connection.greet()
   shut.*     closes the connection after the stream header
   garbage.*  answers with something that is not XML
+  puppet.*   says and answers nothing of its own accord: the test plays the server
 """
 import asyncio
 import base64
@@ -80,7 +81,7 @@ class Connection(asyncio.Protocol):
         self.to = attrs.get("to", "")
         self.headers.append(attrs)
         script = self.to.split(".")[0]
-        if script in ("silent", "late"):
+        if script in ("silent", "late", "puppet"):
             return
         if script == "shut":
             self.transport.close()
@@ -91,11 +92,15 @@ class Connection(asyncio.Protocol):
 
     def _closed(self):
         self.stream_closed = True
+        if self.to.startswith("puppet."):
+            return
         self._write("</stream:stream>")
         self.transport.close()
 
     def _stanza(self, tree):
         self.stanzas.append(tree)
+        if self.to.startswith("puppet.") or tree.get("type") == "error":
+            return
         answer = {"{%s}auth" % SASL: self._auth, "{%s}iq" % CLIENT: self._iq,
                   "{%s}message" % CLIENT: self._message}.get(tree.tag)
         if answer:
@@ -143,12 +148,14 @@ class Connection(asyncio.Protocol):
                 self.transport.write(data[i:i + 1])
                 await asyncio.sleep(0)
 
+    def header(self):
+        return ("<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' "
+                "from='%s' id='stream-%d-%d' version='1.0'>"
+                % (CLIENT, STREAMS, escape(self.to), self.number, len(self.headers)))
+
     def greet(self):
         """Stream header and features, as suits the state of this stream."""
-        header = ("<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' "
-                  "from='%s' id='stream-%d-%d' version='1.0'>"
-                  % (CLIENT, STREAMS, escape(self.to), self.number, len(self.headers)))
-        self._on_loop(self._write, header
+        self._on_loop(self._write, self.header()
                       + (FEATURES_BIND if self.authenticated else FEATURES_LOGIN))
 
     # ---- the test's side ------------------------------------------------------------
@@ -166,6 +173,23 @@ class Connection(asyncio.Protocol):
         """A message to the client, of the server's own accord."""
         self._on_loop(self._tell, text, ident)
 
+    def send_pieces(self, pieces, pause=0.002):
+        """One after the other, so far apart that each is read for itself; returns when
+        the last one is out."""
+        done = threading.Event()
+
+        async def act():
+            for piece in pieces:
+                self.transport.write(piece)
+                await asyncio.sleep(pause)
+            done.set()
+        self.server.loop.call_soon_threadsafe(lambda: self.server.loop.create_task(act()))
+        assert done.wait(30), "the pieces are not sent"
+
+    def new_stream(self):
+        """A puppet expects another stream header on this connection."""
+        self._on_loop(self._new_stream)
+
     def close(self):
         self._on_loop(self.transport.close)
 
@@ -178,6 +202,22 @@ class Connection(asyncio.Protocol):
 
     def stop_reading(self):
         self._on_loop(self.transport.pause_reading)
+
+    def go_on_reading(self):
+        self._on_loop(self.transport.resume_reading)
+
+    def wait_stanza(self, tag, seconds=5):
+        """The first one of that tag; it is forgotten."""
+        found = until(lambda: [s for s in self.stanzas if s.tag == tag], seconds,
+                      "the server to receive a %s" % tag)[0]
+        self.stanzas.remove(found)
+        return found
+
+    def wait_headers(self, count, seconds=5):
+        until(lambda: len(self.headers) == count, seconds, "%d stream headers" % count)
+
+    def wait_closing_tag(self, seconds=5):
+        until(lambda: self.stream_closed, seconds, "the closing tag")
 
     def bodies(self):
         """The texts of all messages received, in order."""

@@ -22,6 +22,9 @@ LoadModule bosh_module {module}
 Listen 127.0.0.1:8
 """
 
+# Directives with any number of values; the dump has a line for each.
+LISTS = ("BoshDomain", "BoshDomainGone", "BoshAllowOrigin")
+
 LOCATION = '<Location "/http-bind">\nSetHandler bosh\n</Location>\n'
 
 
@@ -48,11 +51,11 @@ class Verdict:
         for line in self.out.splitlines():
             if line == "main server" or line.startswith("virtual host "):
                 name = "main server" if line == "main server" else line.split()[2]
-                values = servers.setdefault(name, {"BoshDomain": [], "Location": []})
+                values = servers.setdefault(name, {"Location": [], **{n: [] for n in LISTS}})
             elif line.startswith("    # <Location"):
                 values["Location"].append(re.search('"(.*)"', line).group(1))
-            elif line.startswith("    BoshDomain "):
-                values["BoshDomain"].append(line.split(None, 1)[1])
+            elif line.split()[0] in LISTS:
+                values[line.split()[0]].append(line.split(None, 1)[1])
             elif line.startswith("    Bosh"):
                 name, value = line.split()
                 values[name] = value
@@ -89,7 +92,12 @@ MERGES = [
     ("BoshPolling", "0", "7", "5"),
     ("BoshMaxPause", "200", "0", "120"),
     ("BoshConnectTimeout", "20", "30", "15"),
+    ("BoshMaxStreams", "2", "1", "4"),
     ("BoshMaxBody", "65536", "1048576", "262144"),
+    ("BoshCompress", "on", "off", "off"),
+    ("BoshAllowOrigin", ["https://a.example"], ["null"], []),
+    ("BoshDomainGone", ["old.example"], ["older.example"], []),
+    ("BoshSeeOtherURI", "https://a.example/x", "http://b.example:1/", "none"),
     ("BoshMaxSessions", "500", None, "10000"),
     ("BoshSharedMemory", "16777216", None, "67108864"),
     ("BoshConnectors", "2", None, "1"),
@@ -130,7 +138,7 @@ def test_host_overrides_main_server_and_nobody_else(check, directive, main, own,
 
 
 @pytest.mark.parametrize("directive,main,own,default",
-                         [row for row in OF_HOSTS if row[0] != "BoshDomain"])
+                         [row for row in OF_HOSTS if row[0] not in LISTS])
 def test_host_may_set_the_default_again(check, directive, main, own, default):
     servers = check(line(directive, main) + host("a.example", line(directive, default))).servers
     assert servers["a.example"][directive] == default
@@ -155,6 +163,7 @@ def test_no_directive_in_a_location_or_directory(check, directive, main, own, de
 RANGES = [
     ("BoshWait", 1, 3600), ("BoshHold", 0, 4), ("BoshInactivity", 1, 86400),
     ("BoshPolling", 0, 3600), ("BoshMaxPause", 0, 86400), ("BoshConnectTimeout", 1, 300),
+    ("BoshMaxStreams", 1, 4),
     ("BoshMaxSessions", 1, 1000000), ("BoshConnectors", 1, 16), ("BoshBlockingHolds", 0, 100000),
 ]
 
@@ -270,6 +279,89 @@ def test_domain_twice_in_one_list_is_an_error(check):
     assert check("BoshDomain a.example\n" + host("x.example", "BoshDomain a.example")).ok
 
 
+# ---- lists and other words ------------------------------------------------------
+
+@pytest.mark.parametrize("directive, first, second", [
+    ("BoshDomainGone", "a.example", "b.example"),
+    ("BoshAllowOrigin", "https://a.example", "http://b.example:8080")])
+def test_list_may_be_in_one_line_or_several_and_be_emptied(check, directive, first, second):
+    servers = check(f"{directive} {first} {second}\n"
+                    + host("same.example", "") + host("empty.example", f"{directive} none")
+                    + host("two.example", f"{directive} {second}\n{directive} {first}")).servers
+    assert servers["main server"][directive] == [first, second]
+    assert servers["same.example"][directive] == [first, second]
+    assert servers["two.example"][directive] == [second, first]
+    assert servers["empty.example"][directive] == []
+    for text in (f"{first} none", f"none {first}"):
+        verdict = check(f"{directive} {text}\n")
+        assert not verdict.ok and f"{directive} none stands alone" in verdict.err
+
+
+@pytest.mark.parametrize("given, shown", [
+    ("https://Chat.Example", "https://chat.example"), ("HTTPS://a:443", "https://a"),
+    ("http://a:80", "http://a"), ("http://a:443", "http://a:443"), ("https://a:80", "https://a:80"),
+    ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"), ("https://[::1]", "https://[::1]"),
+    ("null", "null"), ("NULL", "null"), ("*", "*"), ("file://", "file://"),
+    ("chrome-extension://abcdef", "chrome-extension://abcdef"), ("app://obsidian.md", "app://obsidian.md"),
+    ("http://a_b.example:8080", "http://a_b.example:8080")])
+def test_origin_is_normalised(check, given, shown):
+    verdict = check(f"BoshAllowOrigin {given}\n")
+    assert verdict.servers["main server"]["BoshAllowOrigin"] == [shown], verdict.err
+
+
+@pytest.mark.parametrize("origin", [
+    "chat.example", "https:chat.example", "https://", "https:///", "https://a/", "https://a/b",
+    "https://a?b", "https://a#b", "https://u@a", "https://a:", "https://a:0", "https://a:65536",
+    "https://a:x", "https://*.example", "https://a,https://b", "://a", "1http://a", "ht tp://a",
+    "https://a b", "https://[::1", "https://[::1]x", "https://b\u00fccher.example", "https://a\""])
+def test_what_is_no_origin_is_refused(check, origin):
+    verdict = check("BoshAllowOrigin '%s'\n" % origin)
+    assert not verdict.ok
+    assert "BoshAllowOrigin takes origins such as https://www.example.org:8443" in verdict.err
+
+
+@pytest.mark.parametrize("text", ["* https://a.example", "https://a.example *", "* *", "* null"])
+def test_star_stands_alone(check, text):
+    verdict = check(f"BoshAllowOrigin {text}\n")
+    assert not verdict.ok and "BoshAllowOrigin * stands alone" in verdict.err
+
+
+@pytest.mark.parametrize("uri", [
+    "chat.example", "/http-bind", "//a/b", "ftp://a/b", "xmpp:a", "javascript:x", "https://", "https:///x",
+    "https://u:p@a/b", "https://u@a/", "https://a/b#c", "https://a/b c", "https://a/<b>", "https://a/'",
+    "https://a/\u00e9", "https://a/" + "x" * 1024])
+def test_what_is_no_uri_is_refused(check, uri):
+    verdict = check('BoshSeeOtherURI "%s"\n' % uri)
+    assert not verdict.ok
+    assert "BoshSeeOtherURI takes a URI such as https://www.example.org/http-bind" in verdict.err
+
+
+@pytest.mark.parametrize("uri", ["https://a.example", "http://[::1]:5280/http-bind/",
+                                 "HTTPS://A/b?c=d&e=%20", "https://a/" + "x" * 1014])
+def test_uri_is_kept_as_it_is(check, uri):
+    verdict = check(f"BoshSeeOtherURI {uri}\n")
+    assert verdict.servers["main server"]["BoshSeeOtherURI"] == uri, verdict.err
+
+
+def test_uri_of_the_main_server_can_be_undone(check):
+    servers = check("BoshSeeOtherURI https://a.example/\n"
+                    + host("b.example", "BoshSeeOtherURI none")).servers
+    assert servers["b.example"]["BoshSeeOtherURI"] == "none"
+
+
+@pytest.mark.parametrize("value", ["yes", "1", "gzip", "ono"])
+def test_compress_takes_on_or_off(check, value):
+    verdict = check(f'BoshCompress "{value}"\n')
+    assert not verdict.ok and f"BoshCompress takes on or off, not '{value}'" in verdict.err
+
+
+@pytest.mark.parametrize("name", ["user@a.example", "a..b", "xmpp://a", "a.example:5222", "*"])
+def test_what_is_no_domain_cannot_be_gone(check, name):
+    verdict = check(f"BoshDomainGone {name}\n")
+    assert not verdict.ok
+    assert "BoshDomainGone takes the name of an XMPP domain such as example.org" in verdict.err
+
+
 # ---- locations ---------------------------------------------------------------
 
 def test_location_with_our_handler_is_found(check):
@@ -299,7 +391,10 @@ def test_location_of_the_main_server_is_inherited(check):
      "BOSH0001: BoshInactivity 5 is not longer than BoshPolling 5"),
     ("BoshMaxPause 59\n", "BOSH0002: BoshMaxPause 59 is shorter than BoshInactivity 60"),
     (LOCATION, "BOSH0003: /http-bind is served by mod_bosh, but no BoshDomain is given"),
+    ("BoshDomain a.example\nBoshDomain b.example\nBoshDomainGone B.example",
+     "BOSH0004: b.example is named by BoshDomain and by BoshDomainGone"),
     ("BoshMaxPause 0\n", None),
+    ("BoshDomainGone b.example\n" + host("a.example", "BoshDomain a.example"), None),
     ("BoshDomain a.example\n" + LOCATION, None),
     (LOCATION + host("a.example", "BoshDomain a.example"), None),
 ])
@@ -310,6 +405,26 @@ def test_contradictions_are_warned_of_once(check, text, warning):
         assert verdict.err.count(warning) == 1
     else:
         assert "BOSH0" not in verdict.err
+
+
+# What this httpd takes: MaxRequestWorkers, and with the event MPM more that wait.
+@pytest.mark.parametrize("text, most", [
+    ("BoshMaxSessions 451", 450),
+    ("BoshMaxSessions 450", None),
+    ("ServerLimit 4\nThreadsPerChild 50\nMaxRequestWorkers 200\nAsyncRequestWorkerFactor 50\n"
+     "BoshMaxSessions 10201", 10200),
+    ("ServerLimit 4\nThreadsPerChild 50\nMaxRequestWorkers 200\nAsyncRequestWorkerFactor 50\n"
+     "BoshMaxSessions 10200", None),
+    ("MaxRequestWorkers 100\nAsyncRequestWorkerFactor 0.5\nBoshMaxSessions 200", 150),
+    ("", None),  # who never thought of it is not bothered
+])
+def test_more_sessions_than_connections_are_warned_of_once(check, text, most):
+    verdict = check("ServerLimit 16\nMaxRequestWorkers 150\n" * ("Limit" not in text) + text + "\n"
+                    + host("a.example", "") + host("b.example", ""))
+    assert verdict.ok, verdict.err
+    assert verdict.err.count("BOSH0005") == (1 if most else 0)
+    if most:
+        assert f"but this httpd takes {most} connections at most" in verdict.err
 
 
 def test_host_that_contradicts_itself_is_warned_of(check):

@@ -45,7 +45,9 @@ static const bosh_action_t *step(drive_t *d, const bosh_event_t *ev)
 
 static const bosh_action_t *ask(drive_t *d, uint64_t rid, uint8_t asks, uint32_t pause)
 {
-    bosh_event_t ev = { .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .pause = pause };
+    bosh_event_t ev = {
+        .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .stream = BOSH_NO_STREAM, .pause = pause
+    };
 
     d->holder = ev.holder = (bosh_holder_t){ 3, ++d->tickets };
     return step(d, &ev);
@@ -54,6 +56,24 @@ static const bosh_action_t *ask(drive_t *d, uint64_t rid, uint8_t asks, uint32_t
 const bosh_action_t *request(drive_t *d, uint64_t rid, uint8_t asks)
 {
     return ask(d, rid, asks, 0);
+}
+
+const bosh_action_t *request_as(drive_t *d, uint64_t rid, bosh_event_t ev)
+{
+    ev.kind = BOSH_EV_REQUEST;
+    ev.rid = rid;
+    d->holder = ev.holder = (bosh_holder_t){ 3, ++d->tickets };
+    return step(d, &ev);
+}
+
+const bosh_action_t *request_ack(drive_t *d, uint64_t rid, uint8_t asks, uint64_t ack)
+{
+    return request_as(d, rid, (bosh_event_t){ .asks = asks, .stream = BOSH_NO_STREAM, .ack = ack });
+}
+
+const bosh_action_t *request_stream(drive_t *d, uint64_t rid, uint8_t asks, uint8_t stream)
+{
+    return request_as(d, rid, (bosh_event_t){ .asks = asks, .stream = stream });
 }
 
 const bosh_action_t *request_pause(drive_t *d, uint64_t rid, uint32_t seconds)
@@ -110,6 +130,24 @@ void data(drive_t *d)
     happens(d, BOSH_EV_DATA);
 }
 
+static void happens_to(drive_t *d, bosh_event_kind_t kind, uint8_t stream)
+{
+    bosh_event_t ev = { .kind = kind, .holder = BOSH_NOBODY, .stream = stream };
+
+    d->s.leg[stream].has_down = 1;
+    step(d, &ev);
+}
+
+void opened_on(drive_t *d, uint8_t stream)
+{
+    happens_to(d, BOSH_EV_OPENED, stream);
+}
+
+void data_on(drive_t *d, uint8_t stream)
+{
+    happens_to(d, BOSH_EV_DATA, stream);
+}
+
 void tick(drive_t *d)
 {
     happens(d, BOSH_EV_TICK);
@@ -130,6 +168,17 @@ void stream_ended(drive_t *d, bosh_condition_t condition, bosh_reason_t reason)
     ends(d, BOSH_EV_UP_ENDED, condition, reason);
 }
 
+void stream_ended_on(drive_t *d, uint8_t stream, bosh_condition_t condition, bosh_reason_t reason)
+{
+    bosh_event_t ev = { .kind = BOSH_EV_UP_ENDED,
+                        .holder = BOSH_NOBODY,
+                        .stream = stream,
+                        .condition = condition,
+                        .reason = reason };
+
+    step(d, &ev);
+}
+
 void ended_by_us(drive_t *d, bosh_condition_t condition, bosh_reason_t reason)
 {
     ends(d, BOSH_EV_END, condition, reason);
@@ -143,7 +192,8 @@ void drive_begin(drive_t *d, uint32_t hold, uint32_t wait)
         .hold = hold,
         .requests = hold + 1,
         .inactivity = INACTIVITY,
-        .polling = 5,
+        .polling = POLLING,
+        .is_polling = wait == 0 || hold == 0,
         .maxpause = MAXPAUSE,
         .connect_timeout = CONNECT,
         .ver_major = 1,

@@ -12,6 +12,7 @@
 #define FIRST_RID  UINT64_C(1000)
 #define WAIT       60
 #define INACTIVITY 30
+#define POLLING    5
 #define MAXPAUSE   120
 #define CONNECT    20
 
@@ -32,6 +33,9 @@ void drive_open(drive_t *d, uint32_t hold, uint32_t wait);
 /* A new copy of this request arrives, with a holder of its own. All of these return
  * what the event's holder is told. */
 const bosh_action_t *request(drive_t *d, uint64_t rid, uint8_t asks);
+const bosh_action_t *request_as(drive_t *d, uint64_t rid, bosh_event_t ev);
+const bosh_action_t *request_ack(drive_t *d, uint64_t rid, uint8_t asks, uint64_t ack);
+const bosh_action_t *request_stream(drive_t *d, uint64_t rid, uint8_t asks, uint8_t stream);
 const bosh_action_t *request_pause(drive_t *d, uint64_t rid, uint32_t seconds);
 const bosh_action_t *comes_back(drive_t *d, uint64_t rid, bosh_holder_t holder);
 const bosh_action_t *comes_back_urgently(drive_t *d, uint64_t rid, bosh_holder_t holder);
@@ -40,6 +44,9 @@ void hangs_up(drive_t *d, uint64_t rid, bosh_holder_t holder);
 void wrote(drive_t *d, uint64_t rid, bosh_holder_t holder);
 void opened(drive_t *d);
 void data(drive_t *d);
+void opened_on(drive_t *d, uint8_t stream);
+void data_on(drive_t *d, uint8_t stream);
+void stream_ended_on(drive_t *d, uint8_t stream, bosh_condition_t condition, bosh_reason_t reason);
 void tick(drive_t *d);
 void stream_ended(drive_t *d, bosh_condition_t condition, bosh_reason_t reason);
 void ended_by_us(drive_t *d, bosh_condition_t condition, bosh_reason_t reason);

@@ -204,17 +204,17 @@ static void early_request_that_arrives_urgent_does_not_wait(void **state)
     assert_int_equal(comes_back(&d, R + 1, d.holder)->kind, BOSH_DO_REPLY);
 }
 
-static void restart_follows_the_payload_it_came_with(void **state)
+static void restart_replaces_the_payload_it_came_with(void **state)
 {
     (void)state;
     request(&d, R + 1, BOSH_ASKS_PAYLOAD);
     request(&d, R, BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART);
     assert_int_equal(d.acts.a[0].kind, BOSH_DO_STORE);
-    assert_int_equal(d.acts.a[1].kind, BOSH_DO_FORWARD);
+    assert_int_equal(d.acts.a[1].kind, BOSH_DO_RESTART);
     assert_int_equal(d.acts.a[1].slot, R % BOSH_SLOTS);
-    assert_int_equal(d.acts.a[2].kind, BOSH_DO_RESTART);
-    assert_int_equal(d.acts.a[3].kind, BOSH_DO_FORWARD);
-    assert_int_equal(d.acts.a[3].slot, (R + 1) % BOSH_SLOTS);
+    assert_int_equal(d.acts.a[2].kind, BOSH_DO_FORWARD);
+    assert_int_equal(d.acts.a[2].slot, (R + 1) % BOSH_SLOTS);
+    assert_int_equal(count(&d, BOSH_DO_FORWARD), 1);
 }
 
 static void early_restart_waits_for_its_turn(void **state)
@@ -276,7 +276,7 @@ int main(void)
         cmocka_unit_test_setup(abandoned_early_request_keeps_its_payload, open_session),
         cmocka_unit_test_setup(urgent_early_request_is_answered_at_once, open_session),
         cmocka_unit_test_setup(early_request_that_arrives_urgent_does_not_wait, open_session),
-        cmocka_unit_test_setup(restart_follows_the_payload_it_came_with, open_session),
+        cmocka_unit_test_setup(restart_replaces_the_payload_it_came_with, open_session),
         cmocka_unit_test_setup(early_restart_waits_for_its_turn, open_session),
         cmocka_unit_test_setup(rid_gap_at_a_page_reload_ends_by_inactivity, open_session),
         cmocka_unit_test_setup(rid_gap_after_an_aborted_poll_is_no_breach, open_session),

@@ -1,19 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
-/* The rules, and the bookkeeping they need. */
+/* Events, and the time that passes between them. */
 
 #include "world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "unit.h"
-
-#define STUCK_MS BOSH_WRITE_STUCK_MS
-
-static bool same(bosh_holder_t a, bosh_holder_t b)
-{
-    return a.child == b.child && a.ticket == b.ticket;
-}
 
 fate_t *world_fate(world_t *w, uint64_t rid)
 {
@@ -38,7 +32,7 @@ static waiter_t *waiter_of(world_t *w, bosh_holder_t holder)
     for (unsigned i = 0; i < WORLD_WAITERS; i++) {
         waiter_t *x = &w->waiters[i];
 
-        if ((x->is_live || x->is_writing) && same(x->holder, holder)) {
+        if ((x->is_live || x->is_writing) && world_same(x->holder, holder)) {
             return x;
         }
     }
@@ -63,156 +57,7 @@ static waiter_t *new_waiter(world_t *w, uint64_t rid)
     abort();
 }
 
-/* A writer who is stuck, or whose answer left the window long ago because its client
- * aborted all that it sent since, holds up nobody any more. */
-static bool somebody_writes(world_t *w)
-{
-    for (unsigned i = 0; i < WORLD_WAITERS; i++) {
-        waiter_t *x = &w->waiters[i];
-
-        if (x->is_writing && w->now - w->last_answer >= STUCK_MS) {
-            x->is_stuck = true;
-        }
-        if (x->is_writing && !x->is_stuck && !world_fate(w, x->rid)->dropped) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_attended(world_t *w)
-{
-    bool held = false;
-
-    for (uint64_t rid = w->next_answer; rid < w->turn && !held; rid++) {
-        held = world_waiter(w, rid) != NULL;
-    }
-    return held || somebody_writes(w);
-}
-
-uint64_t world_oldest_open(world_t *w)
-{
-    uint64_t rid = w->next_answer;
-
-    while (rid < w->turn && !world_waiter(w, rid)) {
-        rid++;
-    }
-    return rid;
-}
-
-static void note_end(world_t *w, bosh_condition_t condition)
-{
-    if (!w->is_over) {
-        w->is_over = true;
-        w->condition = condition;
-    }
-}
-
-/* ---- what goes up -------------------------------------------------------- */
-
-/* The next FORWARD, RESTART or CLOSE at or after *i. */
-static const bosh_action_t *next_up(world_t *w, unsigned *i)
-{
-    while (*i < w->acts.n) {
-        const bosh_action_t *a = &w->acts.a[(*i)++];
-
-        if (a->kind == BOSH_DO_FORWARD || a->kind == BOSH_DO_RESTART || a->kind == BOSH_DO_CLOSE) {
-            return a;
-        }
-    }
-    return NULL;
-}
-
-static void expect_up(world_t *w, unsigned *i, bosh_action_kind_t kind, uint64_t rid)
-{
-    const bosh_action_t *a = next_up(w, i);
-
-    if (!a) {
-        fail_msg("what should have gone up did not");
-        abort();
-    }
-    assert_int_equal(a->kind, kind);
-    if (kind == BOSH_DO_FORWARD) {
-        assert_int_equal(a->slot, rid % BOSH_SLOTS);
-        assert_false(world_fate(w, rid)->forwarded);
-        world_fate(w, rid)->forwarded = true;
-    }
-    w->closes += kind == BOSH_DO_CLOSE;
-}
-
-/* All whose turn it is now, in order; returns where the step's actions are read to. */
-static unsigned check_turns(world_t *w)
-{
-    unsigned i = 0;
-
-    while (!w->is_over && world_fate(w, w->turn)->arrived) {
-        fate_t *f = world_fate(w, w->turn);
-
-        if (f->has_payload) {
-            expect_up(w, &i, BOSH_DO_FORWARD, w->turn);
-        }
-        if (f->asks & BOSH_ASKS_RESTART) {
-            expect_up(w, &i, BOSH_DO_RESTART, w->turn);
-        }
-        w->inactivity = w->s.terms.inactivity;
-        if (f->asks & BOSH_ASKS_TERMINATE) {
-            note_end(w, BOSH_COND_NONE);
-            expect_up(w, &i, BOSH_DO_CLOSE, 0);
-        }
-        else if (f->asks & BOSH_ASKS_PAUSE) {
-            w->inactivity = f->pause;
-            if (f->pause > w->s.terms.maxpause) {
-                note_end(w, BOSH_COND_POLICY_VIOLATION);
-                expect_up(w, &i, BOSH_DO_CLOSE, 0);
-            }
-        }
-        w->turn++;
-    }
-    return i;
-}
-
-/* ---- what comes down ------------------------------------------------------ */
-
-static void check_answer(world_t *w, const bosh_action_t *a)
-{
-    uint64_t rid = w->next_answer++;
-    fate_t *f = world_fate(w, rid);
-    bool is_taken = a->holder.child != UINT32_MAX;
-
-    assert_int_equal(a->slot, rid % BOSH_SLOTS);
-    assert_true(rid < w->turn);
-    assert_false(f->answered);
-    assert_true(is_taken || !a->with_down);
-    *f = (fate_t){ .arrived = true,
-                   .has_payload = f->has_payload,
-                   .forwarded = f->forwarded,
-                   .answered = true,
-                   .asks = f->asks,
-                   .answer = a->answer,
-                   .first = w->taken };
-    if (a->with_down) {
-        assert_true(w->put > w->taken);
-        f->n = w->put - w->taken;
-        w->taken = w->put;
-    }
-    if (w->is_over && is_taken && !w->is_end_told) {
-        assert_int_equal(a->answer.kind, BOSH_ANSWER_TERMINATE);
-        assert_int_equal(a->answer.condition, w->condition);
-        assert_int_equal(w->put, w->taken); /* with all there is */
-        w->is_end_told = true;
-    }
-    else if (rid == w->first_rid && is_taken && !w->is_over) {
-        assert_int_equal(a->answer.kind, BOSH_ANSWER_CREATED);
-    }
-    else if (is_taken) {
-        assert_int_equal(a->answer.kind, BOSH_ANSWER_DATA);
-        assert_false((f->asks & BOSH_ASKS_PAUSE) && a->with_down);
-    }
-    if (is_taken) {
-        assert_false(somebody_writes(w));
-        w->last_answer = w->now;
-    }
-}
+/* ---- what the event's own holder is told ---------------------------------- */
 
 static void start_writing(world_t *w, waiter_t *x)
 {
@@ -220,9 +65,17 @@ static void start_writing(world_t *w, waiter_t *x)
     x->is_writing = true;
     x->write_at = w->now + rng_below(w->rng, 20);
     if (rng_one_in(w->rng, 2000)) { /* never reported */
-        x->write_at = w->now + 20 * STUCK_MS;
+        x->write_at = w->now + 20 * WORLD_STUCK_MS;
         w->had_stuck = true;
     }
+}
+
+/* Who waited for a predecessor when another's breach ended all was not the cause. */
+static bosh_condition_t condition_for(const world_t *w, const waiter_t *x)
+{
+    bool was_early = w->doing == BOSH_EV_DUE && x->rid >= w->turn;
+
+    return was_early && w->breach ? BOSH_COND_OTHER_REQUEST : w->condition;
 }
 
 static void check_reply(world_t *w, waiter_t *x, const bosh_action_t *a)
@@ -231,19 +84,21 @@ static void check_reply(world_t *w, waiter_t *x, const bosh_action_t *a)
     case BOSH_ANSWER_ERROR: assert_true(x->is_replaced); break;
     case BOSH_ANSWER_TERMINATE:
         assert_true(w->is_over);
-        assert_int_equal(a->answer.condition, w->condition);
+        assert_int_equal(a->answer.condition, condition_for(w, x));
         break;
     case BOSH_ANSWER_DATA: /* before its turn */ assert_true(x->rid >= w->turn); break;
     default: fail_msg("a reply of kind %d", a->answer.kind);
     }
+    assert_int_equal(a->answer.stream, BOSH_NO_STREAM);
+    assert_true(a->answer.ack == (w->is_over ? 0 : world_ack_for(w, x->rid)));
+    assert_true(a->answer.report == 0);
     x->is_live = false;
 }
 
-/* What the event's own holder is told. */
 static void check_own(world_t *w, waiter_t *x, const bosh_action_t *a)
 {
     assert_non_null(x);
-    assert_true(same(a->holder, x->holder));
+    assert_true(world_same(a->holder, x->holder));
     switch (a->kind) {
     case BOSH_DO_ANSWER:
         assert_int_equal(a->slot, x->rid % BOSH_SLOTS);
@@ -251,73 +106,32 @@ static void check_own(world_t *w, waiter_t *x, const bosh_action_t *a)
         start_writing(w, x);
         break;
     case BOSH_DO_REPEAT:
-        assert_true(world_fate(w, x->rid)->answered && !world_fate(w, x->rid)->dropped);
-        assert_memory_equal(&a->answer, &world_fate(w, x->rid)->answer, sizeof(a->answer));
-        assert_int_equal(a->slot, x->rid % BOSH_SLOTS);
+        world_check_repeat(w, a, x->rid);
         x->is_live = false;
-        w->last_attended = w->now;
         break;
     case BOSH_DO_REPLY: check_reply(w, x, a); break;
     default: assert_false(world_fate(w, x->rid)->answered); x->due = a->due;
     }
 }
 
-static void check_drop(world_t *w, const bosh_action_t *a)
-{
-    uint64_t rid = w->next_answer - 1;
-
-    while (rid % BOSH_SLOTS != a->slot) {
-        rid--;
-    }
-    assert_true(w->next_answer - rid > w->s.terms.requests);
-    assert_false(world_fate(w, rid)->dropped);
-    for (unsigned i = 0; i < WORLD_WAITERS; i++) {
-        if (w->waiters[i].is_writing && w->waiters[i].rid == rid) {
-            assert_true(w->next_answer - rid > BOSH_SLOTS / 2 || w->had_stuck);
-            w->had_stuck = true;
-        }
-    }
-    world_fate(w, rid)->dropped = true;
-}
-
-/* ---- after every step ----------------------------------------------------- */
-
-static void check_nobody_is_forgotten(world_t *w)
-{
-    bosh_msec_t slack = w->had_stuck ? 20 * STUCK_MS : 500;
-    waiter_t *head = w->next_answer < w->turn ? world_waiter(w, w->next_answer) : NULL;
-
-    for (unsigned i = 0; i < WORLD_WAITERS; i++) {
-        const waiter_t *x = &w->waiters[i];
-        bool is_first = x->rid == w->first_rid;
-
-        if (x->is_live && !(is_first && w->s.terms.wait == 0)) {
-            assert_true(w->now - x->since <= BOSH_SEC(w->s.terms.wait) + slack);
-        }
-        if (x->is_live && (w->is_over || x->is_replaced)) {
-            assert_true(x->due || somebody_writes(w) || x != head);
-        }
-    }
-    if (!head || somebody_writes(w) || (head->rid == w->first_rid && !w->is_open && !w->is_over)) {
-        return;
-    }
-    assert_true(head->due != 0);
-    if ((w->put > w->taken || w->is_over) && !w->had_stuck) {
-        assert_true(head->due <= w->now + BOSH_SPACING_MS);
-    }
-}
+/* ---- after every step ------------------------------------------------------- */
 
 static void check_after(world_t *w)
 {
     assert_false(bosh_session_is_damaged(&w->s));
     assert_int_equal(w->s.state >= BOSH_CLOSING, w->is_over);
+    assert_int_equal(w->s.state == BOSH_ENDED, w->is_over && world_legs_gone(w));
     assert_int_equal(w->s.condition, w->is_over ? w->condition : BOSH_COND_NONE);
-    assert_int_equal(w->s.leg[0].has_down, w->put > w->taken);
+    assert_int_equal(w->s.reason, w->is_over ? w->reason : BOSH_REASON_NONE);
     assert_true(w->s.next_rid == w->turn && w->s.next_answer == w->next_answer);
     if (!w->had_stuck) { /* whom the core forgets at the next tick */
-        assert_int_equal(bosh_session_is_attended(&w->s), is_attended(w));
+        assert_int_equal(bosh_session_is_attended(&w->s), world_is_attended(w));
     }
-    check_nobody_is_forgotten(w);
+    world_check_legs(w);
+    world_check_waits(w);
+    if (!w->had_stuck) {
+        world_check_kept(w);
+    }
 }
 
 static bool is_own(const bosh_action_t *a)
@@ -326,41 +140,39 @@ static bool is_own(const bosh_action_t *a)
            || (a->kind == BOSH_DO_ANSWER && a->holder.child != UINT32_MAX);
 }
 
-static void check_actions(world_t *w, waiter_t *x, unsigned up_read)
+static void check_action(world_t *w, const bosh_action_t *a)
+{
+    if (a->kind == BOSH_DO_ANSWER) {
+        world_check_answer(w, a);
+    }
+    if (a->kind == BOSH_DO_WAKE) {
+        waiter_t *woken = waiter_of(w, a->holder);
+
+        woken->due = woken->due && woken->due < a->due ? woken->due : a->due;
+    }
+    if (a->kind == BOSH_DO_DROP) {
+        world_check_drop(w, a);
+    }
+    if (a->kind == BOSH_DO_FREE) {
+        assert_true(w->is_over && world_legs_gone(w));
+        w->is_freed = true;
+    }
+}
+
+static void check_step(world_t *w, waiter_t *x)
 {
     unsigned own = 0;
 
+    world_check_ups(w);
     for (unsigned i = 0; i < w->acts.n; i++) {
-        const bosh_action_t *a = &w->acts.a[i];
-
-        if (a->kind == BOSH_DO_ANSWER) {
-            check_answer(w, a);
-        }
-        if (a->kind == BOSH_DO_WAKE) {
-            waiter_t *woken = waiter_of(w, a->holder);
-
-            woken->due = woken->due && woken->due < a->due ? woken->due : a->due;
-        }
-        if (a->kind == BOSH_DO_DROP) {
-            check_drop(w, a);
-        }
-        if (a->kind == BOSH_DO_FREE) {
-            assert_true(w->is_gone);
-            w->is_freed = true;
-        }
-        if (a->kind == BOSH_DO_CLOSE && i >= up_read) {
-            w->closes++;
-        }
-        if (is_own(a)) {
-            check_own(w, x, a);
+        check_action(w, &w->acts.a[i]);
+        if (is_own(&w->acts.a[i])) {
+            check_own(w, x, &w->acts.a[i]);
             own++;
         }
     }
     assert_int_equal(own, x != NULL);
-    assert_null(next_up(w, &up_read) && w->acts.a[up_read - 1].kind != BOSH_DO_CLOSE
-                    ? "something went up out of turn"
-                    : NULL);
-    assert_true(w->closes <= 1);
+    check_after(w);
 }
 
 /* BOSH_TRACE=1: the way to a failure. */
@@ -368,17 +180,18 @@ static void trace(const world_t *w, const bosh_event_t *ev)
 {
     static const char *const events[] = { "request", "due",      "gone", "written", "opened",
                                           "data",    "up ended", "end",  "tick" };
-    static const char *const actions[] = { "store",  "forward", "restart", "answer",
-                                           "repeat", "reply",   "hold",    "wake",
-                                           "drop",   "close",   "free" };
+    static const char *const actions[] = { "store",  "forward", "restart", "open",
+                                           "answer", "repeat",  "reply",   "hold",
+                                           "wake",   "drop",    "close",   "free" };
 
-    printf("# %lld %s rid %lld holder %u.%u asks %u:", (long long)w->now, events[ev->kind],
-           (long long)(ev->rid - w->first_rid), ev->holder.child, ev->holder.ticket, ev->asks);
+    printf("# %lld %s rid %lld holder %u.%u asks %u stream %u ack %lld:", (long long)w->now,
+           events[ev->kind], (long long)(ev->rid - w->first_rid), ev->holder.child,
+           ev->holder.ticket, ev->asks, ev->stream, (long long)(ev->ack - w->first_rid));
     for (unsigned i = 0; i < w->acts.n; i++) {
         const bosh_action_t *a = &w->acts.a[i];
 
-        printf(" %s(%u to %u.%u at %lld, %u %u)", actions[a->kind], a->slot, a->holder.child,
-               a->holder.ticket, (long long)a->due, a->answer.kind, a->with_down);
+        printf(" %s(%u, stream %u to %u.%u at %lld, %u %u)", actions[a->kind], a->slot, a->stream,
+               a->holder.child, a->holder.ticket, (long long)a->due, a->answer.kind, a->with_down);
     }
     printf(" turn %lld answer %lld\n", (long long)(w->s.next_rid - w->first_rid),
            (long long)(w->s.next_answer - w->first_rid));
@@ -390,33 +203,31 @@ static void step(world_t *w, bosh_event_t ev, waiter_t *x)
     if (x) {
         ev.holder = x->holder;
     }
-    if (is_attended(w)) {
+    if (world_is_attended(w)) {
         w->last_attended = w->now;
     }
+    w->doing = ev.kind;
+    w->step++;
     bosh_step(&w->s, &ev, w->now, &w->acts);
     if (w->is_traced) {
         trace(w, &ev);
     }
 }
 
-/* ---- events --------------------------------------------------------------- */
-
-static void note_core_end(world_t *w)
-{
-    if (w->s.state >= BOSH_CLOSING && !w->is_over) {
-        note_end(w, (bosh_condition_t)w->s.condition);
-    }
-}
+/* ---- requests ------------------------------------------------------------------ */
 
 static void come_back(world_t *w, waiter_t *x)
 {
     bosh_event_t ev = { .kind = BOSH_EV_DUE, .rid = x->rid };
+    fate_t *f = world_fate(w, x->rid);
 
     ev.asks = rng_one_in(w->rng, 50) ? BOSH_ASKS_URGENT : 0;
+    if (!x->is_replaced && !f->answered) {
+        f->said.asks |= ev.asks;
+    }
     x->due = 0;
     step(w, ev, x);
-    check_actions(w, x, 0);
-    check_after(w);
+    check_step(w, x);
 }
 
 /* Its answer was called for, or its client left. */
@@ -427,59 +238,126 @@ static bool is_on_its_way_out(world_t *w, uint64_t rid)
     return rid < w->turn && (!x || (x->due && x->due <= w->now));
 }
 
-/* In the window, and not one too many: by what was sent and told. */
-static bool is_welcome(world_t *w, uint64_t rid, uint8_t asks)
+static bool is_in_window(const world_t *w, uint64_t rid, uint8_t asks)
 {
     uint64_t n = w->s.terms.requests + ((asks & (BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE)) ? 1 : 0);
 
-    if (rid < w->turn || rid - w->turn >= n || rid - w->next_answer >= BOSH_SLOTS / 2) {
-        return false;
-    }
-    return rid - w->next_answer < n || is_on_its_way_out(w, w->next_answer);
+    return rid >= w->turn && rid - w->turn < n;
 }
 
-static void arrive(world_t *w, uint64_t rid, uint8_t asks, uint32_t pause)
+/* Not one too many: by what was sent and told. */
+static bool has_place(world_t *w, uint64_t rid, uint8_t asks)
+{
+    uint64_t n = w->s.terms.requests + ((asks & (BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE)) ? 1 : 0);
+
+    return rid - w->next_answer < BOSH_SLOTS / 2
+           && (rid - w->next_answer < n || is_on_its_way_out(w, w->next_answer));
+}
+
+static void arrive(world_t *w, uint64_t rid, saying_t said)
 {
     fate_t *f = world_fate(w, rid);
 
     f->arrived = true;
-    f->asks = asks;
-    f->pause = pause;
-    f->has_payload = asks & BOSH_ASKS_PAYLOAD;
-    assert_int_equal(w->acts.n > 0 && w->acts.a[0].kind == BOSH_DO_STORE, f->has_payload);
+    f->said = world_sort(w, said);
+    f->at = w->now;
+    world_note_arrival(w, said.ack);
+    if (f->said.asks & (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)) {
+        world_expect_up(w, BOSH_DO_STORE, rid, 0);
+    }
 }
 
-void world_request(world_t *w, uint64_t rid, uint8_t asks, uint32_t pause)
+static void arrive_new(world_t *w, uint64_t rid, saying_t said)
 {
-    bosh_event_t ev = { .kind = BOSH_EV_REQUEST, .rid = rid, .asks = asks, .pause = pause };
-    bool is_known = rid >= w->first_rid && rid < w->first_rid + WORLD_RIDS
-                    && world_fate(w, rid)->arrived && !world_fate(w, rid)->dropped;
-    bool is_late = w->is_over && !is_known;
-    bool is_new = !is_known && !w->is_over && is_welcome(w, rid, asks);
-    bool takes_the_end = is_late && !w->is_end_told && rid == w->turn && is_welcome(w, rid, 0);
-    waiter_t *older = is_known ? world_waiter(w, rid) : NULL;
-    waiter_t *x = new_waiter(w, rid);
-    unsigned up = 0;
+    if (!is_in_window(w, rid, said.asks)) {
+        world_over(w, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_RID, w->turn);
+    }
+    else if (!has_place(w, rid, said.asks)) {
+        world_over(w, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_OVERACTIVE, w->turn);
+    }
+    else {
+        w->inactivity = w->s.terms.inactivity;
+        arrive(w, rid, said);
+        world_take_turns(w);
+    }
+}
 
-    step(w, ev, x);
-    if (older) {
-        older->is_replaced = w->s.state < BOSH_CLOSING || rid < w->turn;
-        x->is_live = true;
-    }
-    if (is_new) {
-        arrive(w, rid, asks, pause);
-        up = check_turns(w);
-    }
-    if (takes_the_end) {
-        arrive(w, rid, 0, 0);
+/* The first one after the end takes the end, if nobody has. */
+static void arrive_late(world_t *w, uint64_t rid, saying_t said)
+{
+    if (!w->is_end_told && rid == w->turn && has_place(w, rid, 0) && world_key_fits(w, &said)) {
+        said.asks = 0; /* nothing goes up any more */
+        arrive(w, rid, said);
+        w->key = said.newkey ? said.newkey : said.key;
         w->turn++;
     }
-    if (!is_known && !is_new && !is_late) {
-        note_core_end(w);
-        assert_true(w->is_over);
+}
+
+static void arrive_again(world_t *w, uint64_t rid, saying_t said, waiter_t *x)
+{
+    fate_t *f = world_fate(w, rid);
+    waiter_t *older;
+
+    if (said.key != f->said.key) {
+        world_over(w, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_KEY, w->turn);
     }
-    check_actions(w, x, up);
-    check_after(w);
+    else if (f->copies == BOSH_MAX_REPEATS) {
+        world_over(w, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_REPEATS, w->turn);
+    }
+    else {
+        f->copies++;
+        if (f->answered || (w->is_over && rid >= w->turn)) {
+            return;
+        }
+        x->is_live = false;
+        older = world_waiter(w, rid);
+        x->is_live = true;
+        if (older) {
+            older->is_replaced = true;
+        }
+        f->at = rid >= w->turn ? w->now : f->at;
+        f->said.asks &= (uint8_t) ~(BOSH_ASKS_URGENT | BOSH_ASKS_DEAF);
+        f->said.asks |= said.asks & (BOSH_ASKS_URGENT | BOSH_ASKS_DEAF);
+    }
+}
+
+static void write_key(uint8_t *key, unsigned n)
+{
+    memset(key, 0x5a, BOSH_KEY_BYTES);
+    memcpy(key, &n, sizeof(n));
+}
+
+void world_request(world_t *w, uint64_t rid, saying_t said)
+{
+    bosh_keys_t keys = { .has_key = said.key != 0, .has_newkey = said.newkey != 0 };
+    bosh_event_t ev = { .kind = BOSH_EV_REQUEST,
+                        .rid = rid,
+                        .asks = said.asks,
+                        .stream = said.stream,
+                        .pause = said.pause,
+                        .ack = said.ack,
+                        .keys = said.key || said.newkey || rng_one_in(w->rng, 4) ? &keys : NULL,
+                        .condition = said.refused };
+    bool is_known = rid >= w->first_rid && rid < w->first_rid + WORLD_RIDS
+                    && world_fate(w, rid)->arrived && !world_fate(w, rid)->dropped;
+    waiter_t *x = new_waiter(w, rid);
+
+    write_key(keys.key, said.key);
+    write_key(keys.hash, said.key + 1);
+    write_key(keys.newkey, said.newkey);
+    x->is_live = false; /* idleness is judged without it */
+    step(w, ev, x);
+    x->is_live = true;
+    if (is_known) {
+        arrive_again(w, rid, said, x);
+    }
+    else if (w->is_over) {
+        arrive_late(w, rid, said);
+    }
+    else {
+        arrive_new(w, rid, said);
+    }
+    check_step(w, x);
 }
 
 void world_hang_up(world_t *w, waiter_t *x)
@@ -488,66 +366,94 @@ void world_hang_up(world_t *w, waiter_t *x)
 
     step(w, ev, x);
     x->is_live = x->is_writing = false;
-    check_actions(w, NULL, 0);
-    check_after(w);
+    check_step(w, NULL);
 }
 
 static void finish_writing(world_t *w, waiter_t *x)
 {
     bosh_event_t ev = { .kind = BOSH_EV_WRITTEN, .rid = x->rid };
+    fate_t *f = world_fate(w, x->rid);
 
     step(w, ev, x);
     x->is_writing = false;
+    f->was_written = true;
+    f->sent = w->now;
     w->last_attended = w->now;
-    check_actions(w, NULL, 0);
-    check_after(w);
+    check_step(w, NULL);
 }
 
-void world_data(world_t *w)
-{
-    bosh_event_t ev = { .kind = w->is_open ? BOSH_EV_DATA : BOSH_EV_OPENED, .holder = BOSH_NOBODY };
+/* ---- the other side -------------------------------------------------------------- */
 
-    w->is_open = true;
-    w->put++;
-    w->s.leg[0].has_down = 1;
-    step(w, ev, NULL);
-    check_actions(w, NULL, 0);
-    check_after(w);
-}
-
-void world_end(world_t *w, bool by_server, bosh_condition_t condition, bosh_reason_t reason)
+void world_data(world_t *w, uint8_t i)
 {
-    bosh_event_t ev = { .kind = by_server ? BOSH_EV_UP_ENDED : BOSH_EV_END,
+    leg_t *leg = &w->legs[i];
+    bosh_event_t ev = { .kind = leg->is_open ? BOSH_EV_DATA : BOSH_EV_OPENED,
                         .holder = BOSH_NOBODY,
+                        .stream = i };
+
+    if (!leg->is_open && leg->is_up) {
+        leg->is_open = w->is_open = true;
+    }
+    leg->put++;
+    w->s.leg[i].has_down = 1;
+    step(w, ev, NULL);
+    check_step(w, NULL);
+}
+
+void world_up_ended(world_t *w, uint8_t i, bosh_condition_t condition, bosh_reason_t reason)
+{
+    bosh_event_t ev = { .kind = BOSH_EV_UP_ENDED,
+                        .holder = BOSH_NOBODY,
+                        .stream = i,
                         .condition = condition,
                         .reason = reason };
+    leg_t *leg = &w->legs[i];
+
+    if (rng_one_in(w->rng, 4)) { /* the stream's error */
+        leg->put++;
+        w->s.leg[i].has_down = 1;
+    }
+    step(w, ev, NULL);
+    if (!w->is_over && leg->is_up) {
+        world_leg_ends(leg, condition, reason);
+        w->is_open = true; /* another one goes on */
+    }
+    leg->is_gone = true;
+    if (!w->is_over && world_legs_up(w) == 0) {
+        world_over(w, condition, reason, 0);
+    }
+    check_step(w, NULL);
+}
+
+void world_end(world_t *w, bosh_condition_t condition, bosh_reason_t reason)
+{
+    bosh_event_t ev = {
+        .kind = BOSH_EV_END, .holder = BOSH_NOBODY, .condition = condition, .reason = reason
+    };
 
     step(w, ev, NULL);
-    w->is_gone |= by_server;
-    note_end(w, condition);
-    check_actions(w, NULL, 0);
-    check_after(w);
+    world_over(w, condition, reason, 0);
+    check_step(w, NULL);
 }
 
 static void tick(world_t *w)
 {
     bosh_event_t ev = { .kind = BOSH_EV_TICK, .holder = BOSH_NOBODY };
-    bool was_over = w->is_over;
 
     step(w, ev, NULL);
-    note_core_end(w);
-    if (w->is_over && !was_over && w->s.reason == BOSH_REASON_INACTIVITY) {
+    world_time_legs(w);
+    if (w->s.state >= BOSH_CLOSING && !w->is_over) {
         assert_true(w->now - w->last_attended >= BOSH_SEC(w->inactivity));
-        assert_false(is_attended(w));
+        assert_false(world_is_attended(w));
+        world_over(w, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_INACTIVITY, 0);
     }
     if (!w->is_over) {
         assert_true(w->now - w->last_attended <= BOSH_SEC(w->inactivity) + 1000);
     }
-    check_actions(w, NULL, 0);
+    check_step(w, NULL);
     for (unsigned i = 0; w->is_freed && i < WORLD_WAITERS; i++) {
         assert_false(w->waiters[i].is_live);
     }
-    check_after(w);
 }
 
 /* Whoever is the next to do something before `until`. */
@@ -592,21 +498,17 @@ void world_pass(world_t *w, bosh_msec_t ms)
     w->now = until;
 }
 
-void world_begin(world_t *w, rng_t *rng)
+void world_begin(world_t *w, rng_t *rng, const bosh_terms_t *terms, saying_t said)
 {
-    bosh_terms_t terms = { .wait = rng_one_in(rng, 5) ? 0 : 1 + rng_below(rng, 60),
-                           .hold = rng_below(rng, BOSH_MAX_REQUESTS),
-                           .inactivity = 5 + rng_below(rng, 60),
-                           .maxpause = rng_below(rng, 200),
-                           .connect_timeout = 5 + rng_below(rng, 20) };
-
-    terms.requests = terms.hold + 1;
-    terms.rid = 1 + rng_next(rng) % (BOSH_RID_MAX - WORLD_RIDS);
-    *w = (world_t){ .rng = rng, .now = 1 + rng_below(rng, 100000), .inactivity = terms.inactivity };
+    *w = (world_t){
+        .rng = rng, .now = 1 + rng_below(rng, 100000), .inactivity = terms->inactivity, .n_legs = 1
+    };
     w->is_traced = env_number("BOSH_TRACE", 0) != 0;
     w->next_tick = w->now + rng_below(rng, 1000);
     w->last_attended = w->now;
-    w->first_rid = w->turn = w->next_answer = terms.rid;
-    bosh_session_init(&w->s, &terms, w->now);
-    world_request(w, terms.rid, rng_one_in(rng, 3) ? BOSH_ASKS_PAYLOAD : 0, 0);
+    w->first_rid = w->turn = w->next_answer = terms->rid;
+    world_leg_begins(w, 0, BOSH_COND_NONE);
+    w->legs[0].is_named = true;
+    bosh_session_init(&w->s, terms, w->now);
+    world_request(w, terms->rid, said);
 }

@@ -108,6 +108,130 @@ void box_session(box_t *b, sess_t *s)
     b->now += 100;
 }
 
+void box_streams_session(box_t *b, sess_t *s, unsigned streams)
+{
+    bosh_birth_t birth = box_birth(1000);
+    bosh_request_t req = { .rid = 1000, .holder = { b->child, ++b->tickets } };
+    bosh_task_t task;
+    bosh_ref_t refs[64];
+
+    birth.terms.streams = (uint8_t)streams;
+    bosh_store_create_session(b->st, &birth, &req, b->now, s->sid, &b->buf, &b->out);
+    assert_int_equal(b->out.got, BOSH_GOT_HOLD);
+    s->ref = b->out.ref;
+    s->serial = b->out.serial;
+    s->rid = 1001;
+    while (bosh_store_connector_mail(b->st, box_record(b, s)->connector, refs, 64) == 64) {
+    }
+    assert_true(bosh_store_connector_task(b->st, s->ref, &task));
+    assert_int_equal(bosh_store_put_down(b->st, s->ref, BOSH_STR("<f/>"), true, b->now, &b->knocks),
+                     BOSH_PUT_OK);
+    assert_int_equal(box_due(b, s, 1000, req.holder), BOSH_GOT_ANSWER);
+    box_written(b, s, 1000, req.holder);
+    b->now += 100;
+}
+
+record_t *box_record(box_t *b, const sess_t *s)
+{
+    return &b->st->sessions[s->ref.index];
+}
+
+bosh_ref_t box_leg(const sess_t *s, unsigned n)
+{
+    bosh_ref_t ref = s->ref;
+
+    ref.stream = n;
+    return ref;
+}
+
+bosh_str_t box_name(box_t *b, const sess_t *s, unsigned n, char text[BOSH_STREAM_CHARS + 1])
+{
+    if (n == BOSH_NO_STREAM) {
+        return BOSH_ABSENT;
+    }
+    leg_name(box_record(b, s), n, text);
+    return bosh_str(text);
+}
+
+/* Sends it, and lets time pass after its answer. */
+static bosh_got_t deliver(box_t *b, sess_t *s, bosh_request_t *req)
+{
+    req->rid = s->rid;
+    req->holder = b->holder = (bosh_holder_t){ b->child, ++b->tickets };
+    bosh_store_request(b->st, bosh_str(s->sid), REALM, true, req, b->now, &b->buf, &b->out);
+    box_check(b);
+    if (b->out.got == BOSH_GOT_ANSWER) {
+        s->rid++;
+        bosh_store_written(b->st, s->ref, req->rid, req->holder, b->now, &b->knocks);
+        b->now += 100;
+        box_check(b);
+    }
+    return b->out.got;
+}
+
+void box_add_leg(box_t *b, sess_t *s, unsigned n, const char *to)
+{
+    bosh_upstream_t upstream = { .port = 5222 };
+    bosh_request_t req = { .asks = BOSH_ASKS_ADD, .add = &upstream };
+    char text[BOSH_STREAM_CHARS + 1];
+
+    assert_true(bosh_str_copy(upstream.to, sizeof(upstream.to), bosh_str(to)));
+    assert_int_equal(deliver(b, s, &req), BOSH_GOT_ANSWER);
+    assert_int_equal(b->out.answer.kind, BOSH_ANSWER_STREAM);
+    assert_int_equal(b->out.answer.stream, n);
+    assert_int_equal(b->out.ref.stream, n);
+    box_name(b, s, n, text);
+    assert_string_equal(b->out.stream, text);
+}
+
+void box_open_leg(box_t *b, sess_t *s, unsigned n)
+{
+    bosh_task_t task;
+
+    box_add_leg(b, s, n, "more.example");
+    assert_true(bosh_store_connector_task(b->st, box_leg(s, n), &task));
+    assert_int_equal(
+        bosh_store_put_down(b->st, box_leg(s, n), BOSH_STR(""), true, b->now, &b->knocks),
+        BOSH_PUT_OK);
+    box_check(b);
+}
+
+bosh_got_t box_send(box_t *b, sess_t *s, unsigned n, uint8_t asks, bosh_str_t payload)
+{
+    char text[BOSH_STREAM_CHARS + 1];
+    bosh_request_t req = { .asks = asks | BOSH_ASKS_URGENT,
+                           .stream = box_name(b, s, n, text),
+                           .payload = payload };
+
+    return deliver(b, s, &req);
+}
+
+bosh_put_t box_put_leg(box_t *b, sess_t *s, unsigned n, bosh_str_t xml)
+{
+    bosh_put_t put = bosh_store_put_down(b->st, box_leg(s, n), xml, false, b->now, &b->knocks);
+
+    box_check(b);
+    return put;
+}
+
+void box_fill(box_t *b, sess_t *s)
+{
+    static const char block[BLOCK_BYTES];
+
+    while (b->st->h->blocks_free > 0) {
+        chain_append_locked(b->st, &box_record(b, s)->leg[0].up, s->ref.index, block,
+                            sizeof(block));
+    }
+    box_check(b);
+}
+
+void box_free_block(box_t *b, sess_t *s)
+{
+    char block[BLOCK_BYTES];
+
+    chain_take_locked(b->st, &box_record(b, s)->leg[0].up, block, sizeof(block));
+}
+
 bosh_got_t box_request(box_t *b, sess_t *s, uint64_t rid, uint8_t asks, bosh_str_t payload)
 {
     bosh_request_t req = {
@@ -196,7 +320,11 @@ void box_forget(box_t *b, sess_t *s)
 {
     bosh_store_end(b->st, s->ref, BOSH_COND_SYSTEM_SHUTDOWN, BOSH_REASON_SHUTDOWN, b->now,
                    &b->knocks);
-    box_up_ended(b, s);
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
+        sess_t leg = { .ref = box_leg(s, n) };
+
+        box_up_ended(b, &leg);
+    }
     for (unsigned i = 0; i < 32; i++) {
         bosh_ref_t refs[8];
 

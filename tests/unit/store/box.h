@@ -6,7 +6,7 @@
 #ifndef BOX_H
 #define BOX_H
 
-#include "bosh/store.h"
+#include "store_int.h"
 
 #define REALM UINT64_C(0x1234567890)
 
@@ -41,6 +41,22 @@ bosh_birth_t box_birth(uint64_t rid);
 bosh_got_t box_create(box_t *b, sess_t *s);
 /* Creation, features, answer written; connector 0 has taken its task. */
 void box_session(box_t *b, sess_t *s);
+/* A session that may have so many streams; its first one is open. */
+void box_streams_session(box_t *b, sess_t *s, unsigned streams);
+/* The n-th stream is added: its task waits. Or it is open as well. */
+void box_add_leg(box_t *b, sess_t *s, unsigned n, const char *to);
+void box_open_leg(box_t *b, sess_t *s, unsigned n);
+bosh_ref_t box_leg(const sess_t *s, unsigned n);
+/* Of a stream, or BOSH_NO_STREAM: absent. */
+bosh_str_t box_name(box_t *b, const sess_t *s, unsigned n, char text[BOSH_STREAM_CHARS + 1]);
+/* The next request, to be answered at once; what it gets is reported written. */
+bosh_got_t box_send(box_t *b, sess_t *s, unsigned n, uint8_t asks, bosh_str_t payload);
+bosh_put_t box_put_leg(box_t *b, sess_t *s, unsigned n, bosh_str_t xml);
+/* Takes all blocks, for s; gives one of them back. */
+void box_fill(box_t *b, sess_t *s);
+void box_free_block(box_t *b, sess_t *s);
+record_t *box_record(box_t *b, const sess_t *s);
+
 /* The session's request with this rid; a holder of its own. */
 bosh_got_t box_request(box_t *b, sess_t *s, uint64_t rid, uint8_t asks, bosh_str_t payload);
 bosh_got_t box_due(box_t *b, sess_t *s, uint64_t rid, bosh_holder_t holder);

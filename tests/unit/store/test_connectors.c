@@ -257,7 +257,7 @@ static void stream_error_comes_in_the_answer_that_tells_the_end(void **state)
     bosh_store_up_ended(box.st, s.ref, BOSH_COND_REMOTE_STREAM_ERROR, BOSH_REASON_STREAM_ERROR,
                         BOSH_STR("<error/>"), box.now, &box.knocks);
     box_check(&box);
-    assert_int_equal(box.st->sessions[s.ref.index].down.len, 0);
+    assert_int_equal(box.st->sessions[s.ref.index].leg[0].down.len, 0);
 }
 
 int main(void)

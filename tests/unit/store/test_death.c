@@ -18,9 +18,38 @@
 #include "store_int.h"
 
 static box_t box;
-static sess_t victim, witness;
+static sess_t victim, witness, crowd; /* crowd: a witness with streams */
 static unsigned free_blocks;
 static char text[20000];
+
+/* Two open streams, and one whose task waits; something in every queue. */
+static void begin_victim(void)
+{
+    char name[BOSH_STREAM_CHARS + 1];
+    bosh_request_t restart = { .asks = BOSH_ASKS_RESTART | BOSH_ASKS_URGENT,
+                               .from = BOSH_STR("victim@example.org") };
+
+    box_streams_session(&box, &victim, 3);
+    box_open_leg(&box, &victim, 1);
+    box_add_leg(&box, &victim, 2, "third.example");
+    box_put_leg(&box, &victim, 1, box_bytes(text, 2500, 6));
+    box_send(&box, &victim, BOSH_NO_STREAM, 0, box_bytes(text, 700, 5));
+    restart.rid = victim.rid++;
+    restart.holder = (bosh_holder_t){ box.child, ++box.tickets };
+    restart.stream = box_name(&box, &victim, 1, name);
+    bosh_store_request(box.st, bosh_str(victim.sid), REALM, true, &restart, box.now, &box.buf,
+                       &box.out);
+    box_written(&box, &victim, restart.rid, restart.holder);
+    box.now += 100;
+}
+
+static void begin_crowd(void)
+{
+    box_streams_session(&box, &crowd, 2);
+    box_open_leg(&box, &crowd, 1);
+    box_send(&box, &crowd, BOSH_NO_STREAM, 0, box_bytes(text, 900, 8));
+    box_put_leg(&box, &crowd, 1, BOSH_STR("<crowd/>"));
+}
 
 static int begin(void **state)
 {
@@ -33,9 +62,10 @@ static int begin(void **state)
     box_written(&box, &witness, 1001, box.holder);
     box_put(&box, &witness, BOSH_STR("<two/>"));
     box_request(&box, &witness, 1003, 0, box_bytes(text, 3000, 1));
-    box_session(&box, &victim);
+    begin_crowd();
+    begin_victim();
     box_put(&box, &victim, box_bytes(text, 5000, 2));
-    box_request(&box, &victim, 1002, 0, box_bytes(text, 1500, 3));
+    box_request(&box, &victim, victim.rid + 1, 0, box_bytes(text, 1500, 3));
     return 0;
 }
 
@@ -66,11 +96,27 @@ static void die_inside(void (*change)(bosh_store_t *st, record_t *r))
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
+static void assert_crowd_unharmed(void)
+{
+    char up[1000];
+    bosh_up_t u;
+
+    for (unsigned n = 0; n < 2; n++) {
+        bosh_store_take_up(box.st, box_leg(&crowd, n), up, sizeof(up), box.now, &u, &box.knocks);
+        assert_int_equal(u.len, 900);
+        assert_memory_equal(up, box_bytes(text, 900, 8).p, 900);
+    }
+    box_send(&box, &crowd, BOSH_NO_STREAM, 0, BOSH_ABSENT);
+    assert_int_equal(box.out.answer.stream, 1);
+    assert_memory_equal(box.buf.p, "<crowd/>", 8);
+}
+
 static void assert_witness_unharmed(void)
 {
     char up[4000];
     size_t n;
 
+    assert_crowd_unharmed();
     box.now += 100;
     assert_int_equal(box_request(&box, &witness, 1001, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
     assert_int_equal(box.buf.len, 6);
@@ -89,12 +135,17 @@ static void assert_victim_ended(void)
     bosh_up_t up;
     size_t n;
 
-    assert_int_equal(box_request(&box, &victim, 1001, 0, BOSH_STR("x")), BOSH_GOT_ANSWER);
+    assert_int_equal(box_request(&box, &victim, victim.rid, 0, BOSH_STR("x")), BOSH_GOT_ANSWER);
     assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
     assert_int_equal(box.out.answer.condition, BOSH_COND_INTERNAL_SERVER_ERROR);
-    up = box_take(&box, &victim, text, sizeof(text), &n);
-    assert_true(up.ended && n == 0);
-    assert_int_equal(up.reason, BOSH_REASON_DAMAGED);
+    for (unsigned i = 0; i < 3; i++) {
+        sess_t leg = { .ref = box_leg(&victim, i) };
+
+        up = box_take(&box, &leg, text, sizeof(text), &n);
+        assert_true(up.ended && n == 0);
+        assert_int_equal(up.reason, BOSH_REASON_DAMAGED);
+        assert_int_equal(bosh_store_take_back(box.st, leg.ref, text, sizeof(text)), 0);
+    }
     assert_int_equal(box_put(&box, &victim, BOSH_STR("<x/>")), BOSH_PUT_GONE);
 }
 
@@ -104,6 +155,7 @@ static void assert_nothing_leaked(void)
     bosh_store_child_leave(box.st, box.child, box.now, &box.knocks);
     box.child = bosh_store_child_join(box.st, getpid());
     box_forget(&box, &witness);
+    box_forget(&box, &crowd);
     box_forget(&box, &victim);
     assert_int_equal(box_blocks_free(&box), free_blocks);
 }
@@ -118,8 +170,8 @@ static void nothing_done(bosh_store_t *st, record_t *r)
 
 static void half_an_append(bosh_store_t *st, record_t *r)
 {
-    chain_append_locked(st, &r->down, (uint32_t)(r - st->sessions), text, 2000);
-    r->down.len -= 1999; /* blocks are linked, the length is not written yet */
+    chain_append_locked(st, &r->leg[0].down, (uint32_t)(r - st->sessions), text, 2000);
+    r->leg[0].down.len -= 1999; /* blocks are linked, the length is not written yet */
 }
 
 static void block_taken_and_not_linked(bosh_store_t *st, record_t *r)
@@ -146,7 +198,7 @@ static void watermark_moved_and_block_not_taken(bosh_store_t *st, record_t *r)
 
 static void head_given_back_and_still_linked(bosh_store_t *st, record_t *r)
 {
-    chain_t copy = r->down;
+    chain_t copy = r->leg[0].down;
 
     chain_free_locked(st, &copy);
 }
@@ -154,18 +206,18 @@ static void head_given_back_and_still_linked(bosh_store_t *st, record_t *r)
 static void moved_and_still_in_both_places(bosh_store_t *st, record_t *r)
 {
     (void)st;
-    r->slot[5] = r->down;
+    r->slot[5] = r->leg[0].down;
 }
 
 static void moved_and_in_neither_place(bosh_store_t *st, record_t *r)
 {
     (void)st;
-    r->down = EMPTY_CHAIN;
+    r->leg[0].down = EMPTY_CHAIN;
 }
 
 static void flag_without_bytes(bosh_store_t *st, record_t *r)
 {
-    chain_free_locked(st, &r->down); /* has_down still says yes */
+    chain_free_locked(st, &r->leg[0].down); /* has_down still says yes */
 }
 
 static void unlinked_from_its_bucket(bosh_store_t *st, record_t *r)
@@ -199,7 +251,7 @@ static void counters_wrong(bosh_store_t *st, record_t *r)
 {
     st->h->sessions += 3;
     st->h->blocks_free -= 7;
-    r->up_total += 11;
+    r->leg[0].restart_at += 11;
 }
 
 static void core_between_two_states(bosh_store_t *st, record_t *r)
@@ -223,6 +275,67 @@ static void record_half_freed(bosh_store_t *st, record_t *r)
     }
 }
 
+static void broadcast_reached_some(bosh_store_t *st, record_t *r)
+{
+    chain_append_chain_locked(st, &r->leg[1].up, (uint32_t)(r - st->sessions), &r->leg[0].up);
+    r->leg[1].up.len -= 3;
+}
+
+static void stream_with_a_task_that_never_began(bosh_store_t *st, record_t *r)
+{
+    (void)st;
+    r->leg[3].task = r->leg[2].task;
+    r->leg[2].task = EMPTY_CHAIN;
+}
+
+static void greeting_taken_out_of_an_addition(bosh_store_t *st, record_t *r)
+{
+    char block[BLOCK_BYTES];
+
+    chain_take_locked(st, &r->leg[2].task, block, sizeof(block));
+    chain_free_locked(st, &r->leg[2].greeting);
+}
+
+static void from_moved_and_not_wanted(bosh_store_t *st, record_t *r)
+{
+    (void)st;
+    r->wants_restart = 0;
+    r->slot[11] = r->leg[1].from;
+}
+
+static void restart_left_behind(bosh_store_t *st, record_t *r)
+{
+    chain_free_locked(st, &r->leg[1].up);
+}
+
+static void on_its_way_back_and_in_no_queue(bosh_store_t *st, record_t *r)
+{
+    (void)st;
+    r->taken_back = leg_bit(0);
+    r->leg[0].down = EMPTY_CHAIN;
+}
+
+static void answer_moved_back_and_not_marked(bosh_store_t *st, record_t *r)
+{
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        chain_move_locked(st, &r->leg[1].down, &r->slot[i]);
+    }
+}
+
+static void mail_for_half_of_its_streams(bosh_store_t *st, record_t *r)
+{
+    (void)st;
+    r->in_mail ^= leg_bit(1) | leg_bit(2);
+}
+
+static void flags_of_streams_it_cannot_have(bosh_store_t *st, record_t *r)
+{
+    (void)st;
+    r->begun = 0xf0;
+    r->wants_close = r->up_gone = r->down_blocked = 0xaa;
+    r->returned = 0x5555;
+}
+
 static void only_the_session_being_changed_ends(void **state)
 {
     static void (*const changes[])(bosh_store_t *,
@@ -242,7 +355,16 @@ static void only_the_session_being_changed_ends(void **state)
                                                    counters_wrong,
                                                    core_between_two_states,
                                                    record_taken_and_not_in_use,
-                                                   record_half_freed };
+                                                   record_half_freed,
+                                                   broadcast_reached_some,
+                                                   stream_with_a_task_that_never_began,
+                                                   greeting_taken_out_of_an_addition,
+                                                   from_moved_and_not_wanted,
+                                                   restart_left_behind,
+                                                   on_its_way_back_and_in_no_queue,
+                                                   answer_moved_back_and_not_marked,
+                                                   mail_for_half_of_its_streams,
+                                                   flags_of_streams_it_cannot_have };
 
     end(state);
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
@@ -255,7 +377,7 @@ static void only_the_session_being_changed_ends(void **state)
         alarm(0);
         bosh_store_status(box.st, box.now, &status);
         assert_int_equal(status.repairs, 1);
-        assert_int_equal(status.sessions, 2);
+        assert_int_equal(status.sessions, 3);
         assert_witness_unharmed();
         assert_victim_ended();
         assert_nothing_leaked();
@@ -268,7 +390,7 @@ static void freed_record_that_was_not_put_back_is_found(void **state)
 {
     (void)state;
     box_forget(&box, &victim);
-    box_gone(&box, &victim, 1002, box.holder);
+    box_gone(&box, &victim, victim.rid + 1, box.holder);
     die_inside(block_taken_and_not_linked);
     box_check(&box);
     assert_witness_unharmed();
@@ -286,7 +408,7 @@ static void whose_change_was_complete_loses_nothing(void **state)
     assert_int_equal(status.repairs, 1);
     assert_witness_unharmed();
     box.now += 100;
-    assert_int_equal(box_request(&box, &victim, 1001, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
+    assert_int_equal(box_request(&box, &victim, victim.rid, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
     assert_int_equal(box.buf.len, 5000);
     assert_memory_equal(box.buf.p, box_bytes(text, 5000, 2).p, 5000);
 }
@@ -325,7 +447,7 @@ static void everybody_is_told_to_look_after_a_repair(void **state)
     assert_true(missed);
     assert_int_equal(bosh_store_connector_mail(box.st, 0, refs, 8)
                          + bosh_store_connector_mail(box.st, 1, refs, 8),
-                     2);
+                     6); /* each stream of each session */
 }
 
 /* Somebody wrote over its record: it points at blocks that are not its own. */
@@ -334,7 +456,7 @@ static void nobody_can_take_anothers_blocks(void **state)
     record_t *v = &box.st->sessions[victim.ref.index], *w = &box.st->sessions[witness.ref.index];
 
     (void)state;
-    v->slot[5] = w->down;
+    v->slot[5] = w->leg[0].down;
     box.st->h->busy = 4711;
     box.st->h->touched = NIL;
     box_check(&box);
@@ -378,7 +500,7 @@ static void held_request_of_a_damaged_session_learns_the_truth(void **state)
 
     (void)state;
     die_inside(half_an_append);
-    assert_int_equal(box_due(&box, &victim, 1002, held), BOSH_GOT_ANSWER);
+    assert_int_equal(box_due(&box, &victim, victim.rid + 1, held), BOSH_GOT_ANSWER);
     assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
     assert_int_equal(box.out.answer.condition, BOSH_COND_INTERNAL_SERVER_ERROR);
 }
@@ -389,7 +511,7 @@ static void a_generation_survives_its_owner(void **state)
     sess_t young;
 
     (void)state;
-    box_gone(&box, &victim, 1002, box.holder);
+    box_gone(&box, &victim, victim.rid + 1, box.holder);
     box_forget(&box, &victim);
     /* died while taking the record: marked, not yet in use */
     box.st->h->free_session = NIL;
@@ -409,7 +531,7 @@ static void scribble(record_t *r, rng_t *rng)
     uint32_t v = rng_one_in(rng, 2) ? values[rng_below(rng, 8)] : (uint32_t)rng_next(rng);
     chain_t *c = record_chain(r, rng_below(rng, RECORD_CHAINS));
 
-    switch (rng_below(rng, 12)) {
+    switch (rng_below(rng, 19)) {
     case 0: c->head = v; break;
     case 1: c->tail = v; break;
     case 2: c->start = v; break;
@@ -421,6 +543,13 @@ static void scribble(record_t *r, rng_t *rng)
     case 8: r->core.slots[rng_below(rng, BOSH_SLOTS)].state = (uint8_t)v; break;
     case 9: r->magic = v; break;
     case 10: r->core.terms.hold = v; break;
+    case 11: r->begun = (uint8_t)v; break;
+    case 12: r->in_mail = (uint8_t)v; break;
+    case 13: r->wants_close = (uint8_t)v; break;
+    case 14: r->wants_restart = (uint8_t)v; break;
+    case 15: r->taken_back = (uint8_t)v; break;
+    case 16: r->returned = (uint16_t)v; break;
+    case 17: r->leg[rng_below(rng, BOSH_MAX_STREAMS)].restart_at = v; break;
     default:
         if (c->head < box.st->h->used_blocks && box.st->blocks[c->head].owner == victim.ref.index) {
             box.st->blocks[c->head].next = v;
@@ -442,7 +571,7 @@ static void scribbled_records_are_repaired(void **state)
         box.st->h->touched = rng_one_in(&rng, 2) ? victim.ref.index : NIL;
         box_check(&box);
         assert_witness_unharmed();
-        box_request(&box, &victim, 1001, 0, BOSH_STR("x"));
+        box_request(&box, &victim, victim.rid, 0, BOSH_STR("x"));
         box_put(&box, &victim, BOSH_STR("<x/>"));
         box.now += BOSH_SEC(100);
         box_tick(&box, 0);

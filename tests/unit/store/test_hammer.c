@@ -33,6 +33,7 @@ typedef struct hand_t {
     bosh_ref_t ref;
     uint64_t rid;
     bosh_str_t down; /* what its next answer must say */
+    bosh_str_t last; /* what its last one said */
 } hand_t;
 
 static void complain(const char *what)
@@ -56,12 +57,13 @@ static void finish(hand_t *h, bosh_holder_t holder)
         bosh_store_due(box.st, h->ref, h->rid, holder, BOSH_ASKS_URGENT, bosh_now(), &box.buf,
                        &box.out);
     }
-    if (box.out.got != BOSH_GOT_ANSWER || box.out.answer.kind > BOSH_ANSWER_DATA) {
+    if (box.out.got != BOSH_GOT_ANSWER || box.out.answer.kind == BOSH_ANSWER_TERMINATE) {
         complain("was not answered");
     }
     if (box.buf.len != h->down.len || memcmp(box.buf.p, h->down.p, h->down.len) != 0) {
         complain("got other bytes than were put");
     }
+    h->last = h->down;
     h->down = (bosh_str_t){ "", 0 };
     bosh_store_written(box.st, h->ref, h->rid++, holder, bosh_now(), &knocks);
 }
@@ -77,6 +79,34 @@ static void put_some(hand_t *h, rng_t *rng, bool opens)
     }
 }
 
+static bosh_ref_t leg_of(const hand_t *h, unsigned n)
+{
+    bosh_ref_t ref = h->ref;
+
+    ref.stream = n;
+    return ref;
+}
+
+static void add_stream(hand_t *h, uint32_t child)
+{
+    bosh_upstream_t upstream = { .to = "more.example" };
+    bosh_request_t req = { .rid = h->rid,
+                           .asks = BOSH_ASKS_ADD | BOSH_ASKS_URGENT,
+                           .add = &upstream,
+                           .holder = { child, ++box.tickets } };
+    bosh_knocks_t knocks = { 0 };
+    bosh_task_t task;
+
+    bosh_store_request(box.st, bosh_str(h->sid), REALM, true, &req, bosh_now(), &box.buf, &box.out);
+    finish(h, req.holder);
+    if (!bosh_store_connector_task(box.st, leg_of(h, 1), &task)
+        || strcmp(task.upstream.to, upstream.to) != 0
+        || bosh_store_put_down(box.st, leg_of(h, 1), BOSH_STR(""), true, bosh_now(), &knocks)
+               != BOSH_PUT_OK) {
+        complain("has no second stream");
+    }
+}
+
 static void create(hand_t *h, uint32_t child, rng_t *rng)
 {
     bosh_birth_t birth = box_birth(1000);
@@ -84,7 +114,8 @@ static void create(hand_t *h, uint32_t child, rng_t *rng)
     bosh_task_t task;
 
     birth.terms.inactivity = 1;
-    *h = (hand_t){ .rid = 1000 };
+    birth.terms.streams = 2;
+    *h = (hand_t){ .rid = 1000, .down = { words, 0 }, .last = { words, 0 } };
     bosh_store_create_session(box.st, &birth, &req, bosh_now(), h->sid, &box.buf, &box.out);
     if (box.out.got != BOSH_GOT_HOLD) {
         complain("was not let in");
@@ -95,6 +126,7 @@ static void create(hand_t *h, uint32_t child, rng_t *rng)
     }
     put_some(h, rng, true);
     finish(h, req.holder);
+    add_stream(h, child);
 }
 
 static void exchange(hand_t *h, uint32_t child, rng_t *rng)
@@ -105,20 +137,45 @@ static void exchange(hand_t *h, uint32_t child, rng_t *rng)
                            .holder = { child, ++box.tickets },
                            .payload = { words + rng_below(rng, 1000), 1 + rng_below(rng, 7000) } };
     static char got[8000];
-    bosh_up_t up;
-    size_t n = 0;
 
     bosh_store_request(box.st, bosh_str(h->sid), REALM, true, &req, bosh_now(), &box.buf, &box.out);
     finish(h, req.holder);
-    do {
-        bosh_store_take_up(box.st, h->ref, got + n, 1000, bosh_now(), &up, &knocks);
-        n += up.len;
-    } while (up.more && n < 7000);
-    if (n != req.payload.len || memcmp(got, req.payload.p, n) != 0) {
-        complain("other bytes went up than were sent");
+    for (unsigned leg = 0; leg < 2; leg++) { /* it was for all streams */
+        bosh_up_t up;
+        size_t n = 0;
+
+        do {
+            bosh_store_take_up(box.st, leg_of(h, leg), got + n, 1000, bosh_now(), &up, &knocks);
+            n += up.len;
+        } while (up.more && n < 7000);
+        if (n != req.payload.len || memcmp(got, req.payload.p, n) != 0) {
+            complain("other bytes went up than were sent");
+        }
     }
     if (rng_one_in(rng, 3)) {
         put_some(h, rng, false);
+    }
+}
+
+/* What the client did not hear of, and what never left, comes back. */
+static void end_it(hand_t *h)
+{
+    static char back[20000];
+    bosh_knocks_t knocks = { 0 };
+    size_t n = 0, got;
+
+    bosh_store_end(box.st, h->ref, BOSH_COND_NONE, BOSH_REASON_SHUTDOWN, bosh_now(), &knocks);
+    do {
+        got = bosh_store_take_back(box.st, h->ref, back + n, 1500);
+        n += got;
+    } while (got > 0);
+    if (n != h->last.len + h->down.len || memcmp(back, h->last.p, h->last.len) != 0
+        || memcmp(back + h->last.len, h->down.p, h->down.len) != 0) {
+        complain("got other bytes back than were put");
+    }
+    for (unsigned leg = 0; leg < 2; leg++) {
+        bosh_store_up_ended(box.st, leg_of(h, leg), BOSH_COND_NONE, BOSH_REASON_STREAM_CLOSED,
+                            BOSH_ABSENT, bosh_now(), &knocks);
     }
 }
 
@@ -133,7 +190,13 @@ static void work(uint32_t child, uint64_t seed)
         create(&hands[i], child, &rng);
     }
     while (!__atomic_load_n(stop, __ATOMIC_ACQUIRE)) {
-        exchange(&hands[rng_below(&rng, SESSIONS)], child, &rng);
+        hand_t *h = &hands[rng_below(&rng, SESSIONS)];
+
+        if (rng_one_in(&rng, 1000)) {
+            end_it(h);
+            create(h, child, &rng);
+        }
+        exchange(h, child, &rng);
     }
     _exit(0);
 }
@@ -164,7 +227,8 @@ static void keep_clocks(void)
 
     for (unsigned i = 0; i < n; i++) {
         bosh_store_take_up(box.st, refs[i], NULL, 0, bosh_now(), &up, &box.knocks);
-        if (up.reason != BOSH_REASON_NONE) {
+        /* who shuts one down sees to its end */
+        if (up.reason != BOSH_REASON_NONE && up.reason != BOSH_REASON_SHUTDOWN) {
             bosh_store_up_ended(box.st, refs[i], BOSH_COND_NONE, BOSH_REASON_STREAM_CLOSED,
                                 BOSH_ABSENT, bosh_now(), &box.knocks);
         }

@@ -107,8 +107,11 @@ static void restart_stands_between_two_bytes(void **state)
     size_t n;
 
     (void)state;
-    box_request(&box, &s, 1002, 0, BOSH_STR("after"));
-    box_request(&box, &s, 1001, BOSH_ASKS_RESTART, BOSH_STR("before"));
+    box_request(&box, &s, 1001, BOSH_ASKS_URGENT, BOSH_STR("before"));
+    box_written(&box, &s, 1001, box.holder);
+    box.now += 100;
+    box_request(&box, &s, 1003, 0, BOSH_STR("after"));
+    box_request(&box, &s, 1002, BOSH_ASKS_RESTART, BOSH_STR("of no interest"));
     u = box_take(&box, &s, up, sizeof(up), &n);
     assert_true(u.restart && u.more && !u.close);
     assert_int_equal(n, 6);
@@ -288,6 +291,25 @@ static void greeting_is_the_domain_until_the_server_speaks(void **state)
     assert_string_equal(g.authid, "id1");
 }
 
+static void a_content_type_stays_with_the_session(void **state)
+{
+    bosh_birth_t birth = box_birth(5);
+    bosh_request_t req = { .rid = 5, .holder = { box.child, 12345 } };
+    char sid[BOSH_SID_CHARS + 1];
+    bosh_greeting_t g;
+
+    (void)state;
+    birth.terms.has_content = true;
+    assert_true(bosh_str_copy(birth.content, sizeof(birth.content), BOSH_STR("text/html")));
+    bosh_store_create_session(box.st, &birth, &req, box.now, sid, &box.buf, &box.out);
+    bosh_store_greet(box.st, box.out.ref, BOSH_STR("a.example"), BOSH_STR("id"));
+    assert_true(bosh_store_greeting(box.st, box.out.ref, &g));
+    assert_string_equal(g.content, "text/html");
+    assert_string_equal(g.from, "a.example");
+    assert_true(bosh_store_greeting(box.st, s.ref, &g));
+    assert_string_equal(g.content, "");
+}
+
 static void task_is_given_once(void **state)
 {
     bosh_task_t task;
@@ -390,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(secure_session_is_served_over_tls_only, begin, end),
         cmocka_unit_test_setup_teardown(plain_session_may_move_to_tls, begin, end),
         cmocka_unit_test_setup_teardown(greeting_is_the_domain_until_the_server_speaks, begin, end),
+        cmocka_unit_test_setup_teardown(a_content_type_stays_with_the_session, begin, end),
         cmocka_unit_test_setup_teardown(task_is_given_once, begin, end),
         cmocka_unit_test_setup_teardown(request_after_the_end_learns_why, begin, end),
         cmocka_unit_test_setup_teardown(tick_frees_what_ended_after_the_linger, begin, end),
