@@ -8,7 +8,7 @@ import bosh
 import procfs
 from bosh import body_bytes, message
 from model import Model, Request, Wrong
-from strictxml import SASL
+from strictxml import CLIENT, SASL
 from waiting import PATIENCE, until
 
 BOUND = 15      # seconds until what must come is there
@@ -76,7 +76,7 @@ class Player:
             if ack >= self.acked:
                 attrs["ack"] = self.acked = ack
         rid = self.model.next_rid()
-        payload += "".join(message("echo.fake", text) for text in texts)
+        payload += "".join(message("echo.fake", text, text) for text in texts)
         data = body_bytes(payload, rid=rid, sid=self.session.sid, **attrs)
         return self.model.add(Request(rid, data, list(texts), kind))
 
@@ -245,7 +245,7 @@ class Player:
     def push(self):
         for _ in range(self.dice.choice((1, 1, 2, 5))):
             self.note("push s%d" % self.numbers["pushed"])
-            self.server.push("s%d" % self.numbers["pushed"])
+            self.server.push("s%d" % self.numbers["pushed"], "s%d" % self.numbers["pushed"])
             self.numbers["pushed"] += 1
 
     def pause(self):
@@ -374,8 +374,15 @@ class Player:
         self.model.check_down(list(self.server.told))
 
     def _final_bodies(self):
+        """What the client said; what came back because nobody took it is no word of its."""
         self.server.wait_ended(BOUND)
-        return self.server.bodies()
+        stanzas = list(self.server.stanzas)
+        returned = [s.get("id") for s in stanzas if s.get("type") == "error"]
+        told = [text for text, _ in self.server.told]
+        self.model.need(len(returned) == len(set(returned)) and set(returned) <= set(told),
+                        "returned: %r of %r" % (returned, told))
+        return [s.findtext("{%s}body" % CLIENT) for s in stanzas
+                if s.tag == "{%s}message" % CLIENT and s.get("type") != "error"]
 
     def end(self):
         """All is well up to now; what comes after the end is the end."""
