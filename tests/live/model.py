@@ -126,7 +126,8 @@ class Model:
         if ack is None:
             return
         self.need(self.acks, "an ack that nobody asked for: %r" % request.answer)
-        self.need(request.rid < int(ack) < self.next_rid(),
+        lowest = self.created if request.early else request.rid + 1
+        self.need(lowest <= int(ack) < self.next_rid(),
                   "%d is acknowledged in the answer to %d" % (int(ack), request.rid))
 
     def _end(self, request, body, texts):

@@ -79,7 +79,7 @@ def play(server, fake, tls=False, between=lambda: None):
 
 @pytest.fixture
 def server(make_httpd):
-    return make_httpd(servers=3, server_limit=5, threads=8, async_factor=60, extra="BoshHold 2")
+    return make_httpd(servers=3, server_limit=5, threads=12, async_factor=60, extra="BoshHold 2")
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
