@@ -52,6 +52,10 @@
  * exist that mix up the order of answers read in the same breath. */
 #define BOSH_SPACING_MS 5
 
+/* A copy of a held request that a newer one replaced learns it after this time. If the newer
+ * one's client has gone, that is known then; if it was answered before, so is the older. */
+#define BOSH_REPLACED_MS 10
+
 /* After this a write that was never reported finished holds up nobody. */
 #define BOSH_WRITE_STUCK_MS 10000
 

@@ -201,6 +201,19 @@ static void on_due_early(step_t *st, bosh_slot_t *slot)
     }
 }
 
+/* A newer copy took its place: a recoverable error (section 14.3). But the newer one may be a
+ * copy that its client aborted, and that arrived after the one sent instead of it. What it was
+ * given meanwhile nobody has read, and clients exist that do not ask again after an error. */
+static void on_due_replaced(step_t *st, bosh_slot_t *slot)
+{
+    if (slot && slot->state == BOSH_SLOT_ANSWERED) {
+        repeat(st, slot);
+    }
+    else {
+        reply(st, BOSH_ANSWER_ERROR, BOSH_COND_NONE);
+    }
+}
+
 static void on_due(step_t *st)
 {
     bosh_slot_t *slot = window_find(st->s, st->ev->rid);
@@ -210,7 +223,7 @@ static void on_due(step_t *st)
         return;
     }
     if (!slot || !same_holder(slot->holder, st->ev->holder)) {
-        reply(st, BOSH_ANSWER_ERROR, BOSH_COND_NONE); /* a newer copy took its place */
+        on_due_replaced(st, slot);
         return;
     }
     slot->asks |= st->ev->asks & BOSH_ASKS_URGENT;

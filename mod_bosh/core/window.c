@@ -122,8 +122,8 @@ void window_rebind(step_t *st, bosh_slot_t *slot)
 {
     if (is_attended(slot) && !same_holder(slot->holder, st->ev->holder)) {
         /* It comes back, finds itself replaced, and gets a recoverable error
-         * (section 14.3). */
-        wake(st, slot, st->now);
+         * (section 14.3), or the answer that the newer copy has got by then. */
+        wake(st, slot, st->now + BOSH_REPLACED_MS);
     }
     slot->holder = st->ev->holder;
     slot->arrived = st->now;

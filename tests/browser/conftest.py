@@ -13,23 +13,18 @@ import pytest
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.utils import is_connectable
 from selenium.webdriver.support.ui import WebDriverWait
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "live"))
 
 import procfs  # noqa: E402
+from driver import SWITCHES, Driver  # noqa: E402
 from waiting import PATIENCE  # noqa: E402
 
 SECONDS = 15 * PATIENCE
 BUILD_SECONDS = 600
-SWITCHES = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-dev-shm-usage", "--disable-extensions", "--remote-debugging-pipe",
-            "--window-size=900,760")
 
 
 def demo_command(*options):
@@ -97,17 +92,6 @@ class Demo:
         if self.process.poll() is None:
             self.process.wait(10)
         self.process.stdout.close()
-
-
-class Driver(Service):
-    """chromedriver by its address: a bare system may not know the name localhost."""
-
-    @property
-    def service_url(self):
-        return "http://127.0.0.1:%d" % self.port
-
-    def is_connectable(self):
-        return is_connectable(self.port, "127.0.0.1")
 
 
 class Person:

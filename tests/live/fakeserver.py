@@ -18,6 +18,7 @@ import base64
 import itertools
 import socket
 import threading
+import time
 
 import procfs
 import strictxml
@@ -39,6 +40,7 @@ class Connection(asyncio.Protocol):
         self.received = bytearray()
         self.headers = []          # attributes of every stream header
         self.stanzas = []          # every child of the stream, in order
+        self.told = []             # (text, when) of every message to the client, in order
         self.to = None
         self.user = None
         self.jid = None
@@ -128,9 +130,12 @@ class Connection(asyncio.Protocol):
     def _message(self, tree):
         if tree.get("type") == "error":
             return  # nothing answers an error
+        self._tell(tree.findtext("{%s}body" % CLIENT) or "", tree.get("id", ""))
+
+    def _tell(self, text, ident):
+        self.told.append((text, time.monotonic()))
         self._write("<message from='%s' id='%s' type='chat'><body>%s</body></message>"
-                    % (escape(self.to), escape(tree.get("id", "")),
-                       escape(tree.findtext("{%s}body" % CLIENT) or "")))
+                    % (escape(self.to), escape(ident), escape(text)))
 
     def _write(self, text):
         data = text.encode()
@@ -168,8 +173,7 @@ class Connection(asyncio.Protocol):
 
     def push(self, text, ident="push"):
         """A message to the client, of the server's own accord."""
-        self.send("<message from='%s' id='%s' type='chat'><body>%s</body></message>"
-                  % (escape(self.to), ident, escape(text)))
+        self._on_loop(self._tell, text, ident)
 
     def send_pieces(self, pieces, pause=0.002, wait=True):
         """One after the other, so far apart that each is read for itself; returns when

@@ -114,7 +114,7 @@ static void repeated_early_request_is_forwarded_once(void **state)
     d.now += 20;
     assert_int_equal(request(&d, R + 1, BOSH_ASKS_PAYLOAD)->kind, BOSH_DO_HOLD);
     assert_int_equal(count(&d, BOSH_DO_STORE), 0);
-    assert_true(woken(&d, older) == d.now);
+    assert_true(woken(&d, older) == d.now + BOSH_REPLACED_MS);
     assert_int_equal(comes_back(&d, R + 1, older)->answer.kind, BOSH_ANSWER_ERROR);
     d.now += 20;
     request(&d, R, BOSH_ASKS_PAYLOAD);

@@ -54,7 +54,7 @@ static void newest_copy_of_a_held_request_gets_the_answer(void **state)
     assert_int_equal(request(&d, R, BOSH_ASKS_PAYLOAD)->kind, BOSH_DO_HOLD);
     newer = d.holder;
     assert_int_equal(count(&d, BOSH_DO_STORE) + count(&d, BOSH_DO_FORWARD), 0);
-    assert_true(woken(&d, older) == d.now);
+    assert_true(woken(&d, older) == d.now + BOSH_REPLACED_MS);
     data(&d);
     assert_true(woken(&d, newer) == d.now);
     assert_int_equal(comes_back(&d, R, older)->kind, BOSH_DO_REPLY);
@@ -75,6 +75,26 @@ static void replaced_copy_gets_a_recoverable_error(void **state)
     assert_int_equal(a->answer.kind, BOSH_ANSWER_ERROR);
     assert_int_equal(a->answer.condition, BOSH_COND_NONE);
     assert_int_equal(d.s.state, BOSH_OPEN);
+}
+
+/* The newer copy was one that its client had aborted, and that was slower on its way. */
+static void replaced_copy_gets_what_the_newer_one_got(void **state)
+{
+    bosh_holder_t older, newer;
+    const bosh_action_t *a;
+
+    (void)state;
+    request(&d, R, 0);
+    older = d.holder;
+    request(&d, R, 0);
+    newer = d.holder;
+    data(&d);
+    assert_true(comes_back(&d, R, newer)->with_down);
+    hangs_up(&d, R, newer);
+    d.now += BOSH_REPLACED_MS;
+    a = comes_back(&d, R, older);
+    assert_int_equal(a->kind, BOSH_DO_REPEAT);
+    assert_int_equal(a->slot, R % BOSH_SLOTS);
 }
 
 static void replaced_copy_that_hangs_up_takes_nobody_with_it(void **state)
@@ -234,6 +254,7 @@ int main(void)
         cmocka_unit_test_setup(replay_takes_no_new_stanzas, open_session),
         cmocka_unit_test_setup(newest_copy_of_a_held_request_gets_the_answer, open_session),
         cmocka_unit_test_setup(replaced_copy_gets_a_recoverable_error, open_session),
+        cmocka_unit_test_setup(replaced_copy_gets_what_the_newer_one_got, open_session),
         cmocka_unit_test_setup(replaced_copy_that_hangs_up_takes_nobody_with_it, open_session),
         cmocka_unit_test_setup(repeated_request_may_wait_anew, open_session),
         cmocka_unit_test_setup(repeat_with_bytes_behind_it_is_answered_at_once, open_session),

@@ -1,0 +1,48 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Requests whose clients went away and on to the next one, as pages do that are reloaded:
+what the random test found, move by move."""
+import pytest
+
+import bosh
+import procfs
+from bosh import message
+from waiting import until
+
+
+@pytest.fixture
+def wide(site, fake, new_session):
+    session = new_session(site.wide).open("echo.fake", hold=2)
+    assert session.created.body.get("requests") == "3"
+    return session
+
+
+def leave(session, data, reset=False):
+    """Sends a request, goes away, and waits until the server knows."""
+    wire = session.endpoint.wire()
+    wire.send(data)
+    wire.reset() if reset else wire.close()
+    until(lambda: procfs.server_side(session.endpoint.port, wire.client_port) is None, 5,
+          "the server to see that its client is gone", every=0.001)
+
+
+@pytest.mark.parametrize("pause", [0, 0.02])
+def test_early_request_that_was_left_holds_up_nobody(wide, fake, pause):
+    first, second, third = (wide.bytes() for _ in range(3))
+    left = wide.endpoint.wire()
+    left.send(third)
+    if pause:
+        left.silent(pause)
+    left.close()
+    until(lambda: procfs.server_side(wide.endpoint.port, left.client_port) is None, 5, "it")
+    one, two = wide.endpoint.wire(), wide.endpoint.wire()
+    two.send(second)
+    one.send(first)
+    fake.connection().push("one")
+    assert one.answer(3).texts() == ["one"]
+    fourth = wide.endpoint.wire()
+    fake.connection().push("two")
+    assert two.answer(3).texts() == ["two"]
+    fourth.send(wide.bytes())
+    fourth.silent(0.1)
+    fake.connection().push("three")
+    assert fourth.answer(3).texts() == ["three"]
