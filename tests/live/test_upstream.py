@@ -29,6 +29,7 @@ NO_STANZA = ("before_header", "after_header", "restarting", "restarted", "within
 @pytest.fixture
 def play(site, fake, new_session):
     def make(state="after_features", endpoint=None, **attrs):
+        fake.mark()
         return getattr(Play(endpoint or site.main, fake, new_session, **attrs), state)()
     return make
 
@@ -168,7 +169,6 @@ def test_client_and_server_end_at_the_same_moment(play, site):
         assert answer.condition in (None, "remote-stream-error")
         p.server.wait_closing_tag()
         p.server.wait_ended()
-        p.server.server.mark()
     assert not loud_lines(site, since)
 
 
@@ -334,11 +334,10 @@ def test_every_split_of_stanzas(play):
         assert got == [CUT_READ, "two"], at
 
 
-def test_every_split_of_the_end(play, site, fake):
+def test_every_split_of_the_end(play):
     """No part of an error or a closing tag is taken for the end, or lost."""
     data = (text_message("x") + ERROR).encode()
     for at in range(len(text_message("x")) - 2, len(data), 3):
-        fake.mark()
         p = play("after_features")
         p.session.post()
         p.server.send_pieces([data[:at], data[at:]])
@@ -543,12 +542,11 @@ def flow(p, count):
 
 
 @pytest.mark.parametrize("end", ["terminate", "breach"])
-def test_nothing_is_lost_nor_doubled_by_an_end_in_the_flow(play, fake, end):
+def test_nothing_is_lost_nor_doubled_by_an_end_in_the_flow(play, end):
     """Each message is delivered or bounced, whatever the moment; only those that are
     behind the closing tag are neither."""
     dice = random.Random()
     for n in range(20):
-        fake.mark()
         p = play("bound")
         names = flow(p, 150)
         answers = []
