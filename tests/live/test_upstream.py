@@ -213,6 +213,17 @@ def test_what_the_server_said_before_a_reset_is_not_lost(play):
     assert p.session.ended.condition == "remote-stream-error"
 
 
+def test_ends_leave_no_socket_behind(play, site):
+    descriptors = lambda: len(os.listdir("/proc/%d/fd" % site.httpd.connector()))
+    before = descriptors()
+    for end in ENDS:
+        for _ in range(5):
+            p = play("bound")
+            end(p.server, text_message("x"))
+            p.end_of_session()
+    until(lambda: descriptors() <= before, 5, "the connector to close its sockets")
+
+
 # ---- what is refused --------------------------------------------------------------------------
 
 
@@ -417,6 +428,20 @@ def test_answer_after_which_the_client_asked_again(play, site):
     p.session.ask()
     wait_over(p.server)
     assert bounces(p.server) == []
+
+
+@pytest.mark.parametrize("is_acked", [True, False], ids=["acked", "silent"])
+def test_acknowledgements_tell_what_the_client_has(play, site, is_acked):
+    """With them a new request alone says nothing (XEP-0124 section 9)."""
+    p = play("after_features", endpoint=site.short, wait=1, ack=1)
+    p.session.post()
+    rid = p.session.rid
+    time.sleep(0.1)
+    p.server.send(text_message("read?", " id='u'"))
+    assert texts([p.collect()]) == ["read?"]
+    p.session.ask(ack=rid if is_acked else rid - 1)
+    wait_over(p.server)
+    assert [b[2] for b in bounces(p.server)] == ([] if is_acked else ["u"])
 
 
 def test_terminate_takes_what_there_is_and_nothing_comes_back(play):
