@@ -5,6 +5,7 @@ import pytest
 
 import bosh
 from bosh import body_bytes, message
+from waiting import until
 
 
 @pytest.fixture
@@ -54,6 +55,17 @@ def test_answers_after_the_first_repeat_no_terms(opened):
     answer = session.ask(message("echo.fake", "x"))
     assert set(answer.body.attrib) == set()
     assert set(session.ask(type="terminate").body.attrib) == {"type"}
+
+
+def test_payloads_of_several_namespaces_pass_in_one_body(opened):
+    session, connection = opened
+    session.post("<a xmlns='urn:a'><b xmlns='urn:b'/></a>" + message("echo.fake", "m")
+                 + "<p:c xmlns:p='urn:c' xmlns='urn:d' p:q='1'><e/></p:c>")
+    until(lambda: len(connection.stanzas) == 3, 5, "three payloads")
+    first, second, third = connection.stanzas
+    assert (first.tag, first[0].tag) == ("{urn:a}a", "{urn:b}b")
+    assert second.tag == "{jabber:client}message"
+    assert (third.tag, third[0].tag, third.get("{urn:c}q")) == ("{urn:c}c", "{urn:d}e", "1")
 
 
 def test_type_that_nobody_knows_is_ignored(opened):
