@@ -23,7 +23,7 @@
 #include "rng.h"
 
 #define WORLD_RIDS     600 /* of one session */
-#define WORLD_WAITERS  64
+#define WORLD_WAITERS  600 /* BOSH_MAX_REPEATS copies of each */
 #define WORLD_EXPECTED 64
 #define WORLD_STUCK_MS BOSH_WRITE_STUCK_MS
 
