@@ -11,6 +11,7 @@ import pytest
 import bosh
 import httpd
 from fakeserver import FakeServer
+from play import Play
 from prosody import ACCOUNTS, DOMAIN, Prosody
 
 # Whether the answers of a location are compressed; mod_brotli is not loaded.
@@ -172,6 +173,15 @@ def new_session():
     yield make
     for session in made:
         session.close()
+
+
+@pytest.fixture
+def play(site, fake, new_session):
+    """play(state) makes a session whose server the test plays, in that state."""
+    def make(state="after_features", endpoint=None, **attrs):
+        fake.mark()
+        return getattr(Play(endpoint or site.main, fake, new_session, **attrs), state)()
+    return make
 
 
 @pytest.fixture

@@ -27,6 +27,10 @@ def texts(answers):
     return [text for a in answers for text in a.texts() if text is not None]
 
 
+def cut(data, size):
+    return [data[i:i + size] for i in range(0, len(data), size)]
+
+
 class Play:
     """A session at puppet.fake and its server, moved from one state to the next."""
 
