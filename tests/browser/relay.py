@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Stands between browsers and httpd, changes nothing, and remembers the last answer on each
-connection that its client closed. A page that goes may have left that one unread: Strophe
+connection that its client closed, or had open when it loaded a page. A page that goes may have left that one unread: Strophe
 never asks again, so nobody but the relay can say whether it was on its way."""
 import asyncio
 import itertools
@@ -18,6 +18,7 @@ class Relay:
         self.target = target
         self.port, = procfs.free_ports(1)
         self.left = []      # bytes of last answers
+        self._open = []     # bytes of last answers on connections that are open
         self._events = []   # (time, number of the connection, what happened)
         self._numbers = itertools.count(1)
         self._started = threading.Event()
@@ -71,10 +72,12 @@ class Relay:
             writer.transport.abort()
             return
         last = bytearray()
+        self._open.append(last)
         try:
             await asyncio.gather(self._up(number, reader, up_writer, last),
                                  self._down(number, up_reader, writer, last))
         finally:
+            self._open.remove(last)
             writer.close()
             up_writer.close()
 
@@ -84,6 +87,10 @@ class Relay:
                 data = await reader.read(65536)
                 if not data:
                     break
+                if data.startswith(b"GET "):
+                    # A page comes, another has gone: that a browser has read an answer to its
+                    # end does not say that the page has.
+                    self.left += [bytes(answer) for answer in self._open]
                 last.clear()
                 self._note(number, b"> " + data.partition(b"\r\n\r\n")[2])
                 up_writer.write(data)

@@ -26,7 +26,7 @@ class Request:
         self.sure = False       # one of them must arrive
         self.answer = None      # bytes
         self.stanzas = []       # texts in the answer
-        self.early = False      # a copy was sent before a request with a lower rid was
+        self.early = False      # a copy may arrive before a request with a lower rid
         self.gone_at = None     # nobody will ever read its answer since then
 
     def __repr__(self):
@@ -59,7 +59,8 @@ class Model:
     def sent(self, request):
         """One more copy, to its end."""
         request.copies += 1
-        request.early |= any(not r.copies for r in self.requests.values() if r.rid < request.rid)
+        request.early |= any(r.answer is None for r in self.requests.values()
+                             if r.rid < request.rid)
 
     def next_rid(self):
         return max(self.requests, default=self.created) + 1

@@ -25,11 +25,12 @@ class Lane:
 
 
 class Player:
-    def __init__(self, endpoints, dice, fake, acks=False, **terms):
+    def __init__(self, endpoints, dice, fake, acks=False, restarts=False, **terms):
         self.endpoints, self.dice, self.fake = endpoints, dice, fake
         self.lanes, self.unsettled = [], []
         self.acked = 0
         self.asleep_until = 0
+        self.restarts = restarts    # a child that ends may close what nobody has read
         self.numbers = {"said": 0, "pushed": 0}
         self.actions, self.diary = 0, []
         self._create(acks, terms)
@@ -208,7 +209,9 @@ class Player:
         reset = self.dice.random() < 0.5
         for place, request in enumerate(lane.queue):
             # What is pipelined behind a request is not looked at if its client hangs up.
-            request.sure |= place == 0 and not reset and not lane.rest
+            # Closing a TLS connection is a reset if session tickets are unread.
+            request.sure |= place == 0 and not reset and not lane.rest \
+                and not self.endpoints[0].tls and not self.restarts
             self.unsettled.append((request.rid, lane.wire.client_port))
         self.note("%s from port %d" % ("reset" if reset else "closed", lane.wire.client_port), lane)
         self._drop(lane, reset)

@@ -19,17 +19,18 @@ LIFE = (20, 150)    # actions of a session
 class Table:
     """Players who come and go."""
 
-    def __init__(self, server, fake, seed, tls):
+    def __init__(self, server, fake, seed, tls, restarts):
         self.endpoints = [bosh.Endpoint(server.port)]
         if tls:
             self.endpoints = [bosh.Endpoint(server.tls_port, tls=True)]
         self.fake, self.seeds = fake, random.Random(seed)
-        self.players = []
+        self.players, self.restarts = [], restarts
         self.sessions = self.requests = self.stanzas = 0
 
     def join(self):
         dice = random.Random(self.seeds.randrange(2 ** 32))
         player = Player(self.endpoints, dice, self.fake, acks=dice.random() < 0.4,
+                        restarts=self.restarts,
                         hold=dice.choice((1, 1, 2)), wait=dice.choice((1, 60, 60)))
         self.players.append((player, dice.randrange(*LIFE)))
 
@@ -57,15 +58,16 @@ class Table:
             player.close()
 
 
-def play(server, fake, tls=False, between=lambda: None):
+def play(server, fake, tls=False, between=None):
     seed = int(os.environ.get("BOSH_SEED") or random.SystemRandom().randrange(10 ** 9))
     print("BOSH_SEED=%d" % seed)
-    table = Table(server, fake, seed, tls)
+    table = Table(server, fake, seed, tls, bool(between))
     try:
         stop = time.monotonic() + SECONDS
         while time.monotonic() < stop:
             table.turn()
-            between()
+            if between:
+                between()
         for player, life in list(table.players):
             try:
                 table.leave(player, life)
