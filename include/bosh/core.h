@@ -256,20 +256,22 @@ typedef struct bosh_session_t {
     bosh_msec_t idle_since;  /* nobody waits since then; 0: somebody does */
     bosh_msec_t ended;       /* when CLOSING or ENDED began */
     bosh_msec_t last_answer; /* when an answer was fixed, then written, last */
+    bosh_msec_t last_repeat; /* when a kept answer was given once more */
     bosh_msec_t last_turn;   /* when the latest request that had its turn arrived */
     uint32_t inactivity;     /* seconds; differs from terms while paused */
     uint8_t state;
     uint8_t condition; /* of the end */
     uint8_t reason;
-    uint8_t end_told; /* some client got the terminate answer */
-    uint8_t hasty;    /* see BOSH_MAX_HASTY */
-    uint8_t was_poll; /* the request of last_turn was empty */
-    uint8_t has_key;  /* the next request's key must hash to next_key */
-    uint8_t legs;     /* streams that were ever begun, or refused */
-    uint8_t last_leg; /* whose stanzas left last */
-    uint64_t acked;   /* the client has the answers up to this rid; 0: nothing is known */
-    uint64_t report;  /* the client seems to miss this rid's answer; 0: none */
-    uint64_t breach;  /* requests before this rid end for another one's breach; 0: none */
+    uint8_t end_told;  /* some client got the terminate answer */
+    uint8_t hasty;     /* see BOSH_MAX_HASTY */
+    uint8_t adds_none; /* its client writes `to` where it means nothing */
+    uint8_t was_poll;  /* the request of last_turn was empty */
+    uint8_t has_key;   /* the next request's key must hash to next_key */
+    uint8_t legs;      /* streams that were ever begun, or refused */
+    uint8_t last_leg;  /* whose stanzas left last */
+    uint64_t acked;    /* the client has the answers up to this rid; 0: nothing is known */
+    uint64_t report;   /* the client seems to miss this rid's answer; 0: none */
+    uint64_t breach;   /* requests before this rid end for another one's breach; 0: none */
     uint8_t next_key[BOSH_KEY_BYTES];
     bosh_leg_t leg[BOSH_MAX_STREAMS];
     bosh_slot_t slots[BOSH_SLOTS];
@@ -296,7 +298,8 @@ enum {
     BOSH_ASKS_PAYLOAD = 8, /* carries at least one payload */
     BOSH_ASKS_URGENT = 16, /* more bytes wait behind it: answer at once */
     BOSH_ASKS_ADD = 32,    /* one stream more (section 16.3); no payload */
-    BOSH_ASKS_DEAF = 64    /* that its client hung up may be noticed late */
+    BOSH_ASKS_DEAF = 64,   /* that its client hung up may be noticed late */
+    BOSH_ASKS_TO = 128     /* has a `to`, which says nothing by itself */
 };
 
 typedef struct bosh_event_t {

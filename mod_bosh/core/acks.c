@@ -91,7 +91,7 @@ bool bosh_session_is_undelivered(const bosh_session_t *s, unsigned i)
         return false;
     }
     if (!slot->written) {
-        return true;
+        return !slot->writing; /* on its way: nobody can take it back */
     }
     /* After an end the client has no reason to come again. */
     if (slot->received || slot->answer.kind == BOSH_ANSWER_TERMINATE) {

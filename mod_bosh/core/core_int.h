@@ -122,7 +122,7 @@ static inline bool leg_is_up(const bosh_leg_t *leg)
 }
 void legs_init(bosh_session_t *s);
 /* What of the event's asks and stream can be meant in this session. */
-uint8_t legs_sort_asks(const bosh_session_t *s, const bosh_event_t *ev);
+uint8_t legs_sort_asks(bosh_session_t *s, const bosh_event_t *ev);
 uint8_t legs_sort_name(const bosh_session_t *s, const bosh_event_t *ev);
 /* A request names a stream that never was. */
 bool legs_know(const bosh_slot_t *slot);

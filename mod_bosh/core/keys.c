@@ -39,7 +39,7 @@ void keys_keep(bosh_slot_t *slot, const bosh_keys_t *keys)
 bool keys_take(bosh_session_t *s, const bosh_slot_t *slot)
 {
     if (!s->has_key != !slot->has_key
-        || (s->has_key && memcmp(s->next_key, slot->key_hash, BOSH_KEY_BYTES) != 0)) {
+        || (s->has_key && !bosh_equal_secret(s->next_key, slot->key_hash, BOSH_KEY_BYTES))) {
         return false;
     }
     s->has_key = slot->has_next;
@@ -50,11 +50,11 @@ bool keys_take(bosh_session_t *s, const bosh_slot_t *slot)
 bool keys_would_fit(const bosh_session_t *s, const bosh_keys_t *keys)
 {
     return !s->has_key == !has_key(keys)
-           && (!s->has_key || memcmp(s->next_key, keys->hash, BOSH_KEY_BYTES) == 0);
+           && (!s->has_key || bosh_equal_secret(s->next_key, keys->hash, BOSH_KEY_BYTES));
 }
 
 bool keys_are_repeated(const bosh_slot_t *slot, const bosh_keys_t *keys)
 {
     return !slot->has_key == !has_key(keys)
-           && (!slot->has_key || memcmp(slot->key_hash, keys->hash, BOSH_KEY_BYTES) == 0);
+           && (!slot->has_key || bosh_equal_secret(slot->key_hash, keys->hash, BOSH_KEY_BYTES));
 }

@@ -63,12 +63,24 @@ void legs_init(bosh_session_t *s)
 
 /* ---- requests ------------------------------------------------------------ */
 
-uint8_t legs_sort_asks(const bosh_session_t *s, const bosh_event_t *ev)
+/* libpurple writes `to` into every request: its polls are not for a stream more. The
+ * first thing that such a client says after the session's creation has a payload. */
+static void note_to(bosh_session_t *s, const bosh_event_t *ev)
+{
+    if (ev->rid != s->terms.rid && (ev->asks & BOSH_ASKS_TO) && (ev->asks & BOSH_ASKS_PAYLOAD)
+        && !(ev->asks & BOSH_ASKS_RESTART)) {
+        s->adds_none = 1;
+    }
+}
+
+uint8_t legs_sort_asks(bosh_session_t *s, const bosh_event_t *ev)
 {
     uint8_t others = ev->asks & (BOSH_ASKS_ANYTHING & ~BOSH_ASKS_ADD);
 
+    note_to(s, ev);
     /* Without the feature, or with more than a description, it is an ordinary request. */
-    return s->terms.streams <= 1 || others ? ev->asks & (uint8_t)~BOSH_ASKS_ADD : ev->asks;
+    return s->terms.streams <= 1 || s->adds_none || others ? ev->asks & (uint8_t)~BOSH_ASKS_ADD
+                                                           : ev->asks;
 }
 
 uint8_t legs_sort_name(const bosh_session_t *s, const bosh_event_t *ev)

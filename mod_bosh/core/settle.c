@@ -99,9 +99,10 @@ static bosh_msec_t due_at(bosh_session_t *s, const bosh_slot_t *head)
  * its distance. A client with `requests` requests open has read it. */
 static bosh_msec_t spaced(const bosh_session_t *s, const bosh_slot_t *head, bosh_msec_t due)
 {
-    bosh_msec_t earliest = s->last_answer + BOSH_SPACING_MS;
+    bosh_msec_t last = s->last_answer > s->last_repeat ? s->last_answer : s->last_repeat;
+    bosh_msec_t earliest = last + BOSH_SPACING_MS;
 
-    if (s->state >= BOSH_CLOSING || head->arrived > s->last_answer
+    if (s->state >= BOSH_CLOSING || head->arrived > last
         || s->next_rid - s->next_answer >= s->terms.requests) {
         return due;
     }

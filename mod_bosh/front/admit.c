@@ -47,6 +47,9 @@ static bool fill_asks(const request_rec *r, const bosh_str_t *attr, bosh_request
         req->asks |= BOSH_ASKS_RESTART;
         req->from = attr[BOSH_A_FROM];
     }
+    if (attr[BOSH_A_TO].p) {
+        req->asks |= BOSH_ASKS_TO;
+    }
     if (is_deaf(r)) {
         req->asks |= BOSH_ASKS_DEAF;
     }
@@ -112,16 +115,6 @@ static bool is_secure(request_rec *r)
 
 /* ---- a new session ------------------------------------------------------ */
 
-/* libpurple 2 sends `to` with every request. Told of streams, each of its polls would
- * ask for one more. Its Content-Encoding holds a media type. */
-static bool is_libpurple(const request_rec *r)
-{
-    const char *coding = apr_table_get(r->headers_in, "Content-Encoding");
-    const char *agent = apr_table_get(r->headers_in, "User-Agent");
-
-    return (coding && strchr(coding, '/')) || (agent && strstr(agent, "libpurple"));
-}
-
 static bosh_policy_t policy_of(const request_rec *r)
 {
     const bosh_conf_t *conf = bosh_config(r->server);
@@ -133,7 +126,7 @@ static bosh_policy_t policy_of(const request_rec *r)
         .polling = (uint32_t)conf->polling,
         .maxpause = (uint32_t)conf->maxpause,
         .connect_timeout = (uint32_t)conf->connect_timeout,
-        .streams = is_libpurple(r) ? 1 : (uint32_t)conf->max_streams,
+        .streams = (uint32_t)conf->max_streams,
     };
 }
 

@@ -15,12 +15,6 @@
 
 #include "store_int.h"
 
-/* The last answer of all is on its way: nobody will ask for it again. */
-static bool is_leaving(const bosh_slot_t *slot)
-{
-    return slot->writing && slot->answer.kind == BOSH_ANSWER_TERMINATE;
-}
-
 /* Their clients may still ask for them, but get the end of the session. */
 static void take_kept(bosh_store_t *st, record_t *r, unsigned n, chain_t *to)
 {
@@ -31,7 +25,7 @@ static void take_kept(bosh_store_t *st, record_t *r, unsigned n, chain_t *to)
         unsigned i = (unsigned)(rid % BOSH_SLOTS);
 
         if (s->slots[i].rid == rid && s->slots[i].down_stream == n && r->slot[i].len > 0
-            && bosh_session_is_undelivered(s, i) && !is_leaving(&s->slots[i])) {
+            && bosh_session_is_undelivered(s, i)) {
             chain_move_locked(st, to, &r->slot[i]);
             r->core.slots[i].bytes = 0;
             r->returned |= (uint16_t)(1u << i);

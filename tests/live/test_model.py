@@ -9,6 +9,7 @@ import time
 import pytest
 
 import bosh
+import seeds
 from player import Player, explain
 
 SECONDS = float(os.environ.get("BOSH_MODEL_SECONDS") or 8)
@@ -59,8 +60,7 @@ class Table:
 
 
 def play(server, fake, tls=False, between=None):
-    seed = int(os.environ.get("BOSH_SEED") or random.SystemRandom().randrange(10 ** 9))
-    print("BOSH_SEED=%d" % seed)
+    seed = seeds.choose()
     table = Table(server, fake, seed, tls, bool(between))
     try:
         stop = time.monotonic() + SECONDS

@@ -2,13 +2,13 @@
 """The scenarios that MongooseIM tries its BOSH listener with, told in our own words.
 Differences on purpose: `hold='0'` asks for a polling session here, and an unknown sid or
 domain ends no HTTP connection."""
-import os
 import random
 import time
 
 import pytest
 
 import bosh
+import seeds
 from bosh import body_bytes, message
 from prosody import ACCOUNTS, DOMAIN
 from strictxml import CLIENT, STREAMS
@@ -308,8 +308,7 @@ def test_answer_to_a_poll_acknowledges_what_came_meanwhile(acking):
 
 
 def test_random_interleaving_with_a_tcp_user_keeps_the_order(site, fake, new_session):
-    seed = int(os.environ.get("BOSH_SEED") or random.SystemRandom().randrange(10 ** 9))
-    print("BOSH_SEED=%d" % seed)
+    seed = seeds.choose()
     dice = random.Random(seed)
     session = new_session(site.main).open("echo.fake")
     connection = fake.connection()

@@ -1,7 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Clients that do at random all that real ones do: poll, send, send out of order, hang
 up in the middle, repeat. Whatever they do, every message comes back once, in order."""
-import os
 import random
 import time
 
@@ -9,6 +8,7 @@ import pytest
 
 import bosh
 import procfs
+import seeds
 from bosh import message
 from waiting import PATIENCE, until
 
@@ -124,8 +124,7 @@ class Restless:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_whatever_clients_do_every_message_comes_back_once_in_order(make_httpd, fake, tls):
-    seed = int(os.environ.get("BOSH_SEED") or random.SystemRandom().randrange(10 ** 9))
-    print("BOSH_SEED=%d" % seed)
+    seed = seeds.choose()
     server = make_httpd(servers=2, server_limit=2, threads=10, async_factor=60)
     endpoint = bosh.Endpoint(server.tls_port if tls else server.port, tls=tls)
     clients = [Restless(endpoint, random.Random(seed + n)) for n in range(6)]

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,15 +47,22 @@ static inline uint64_t env_number(const char *name, uint64_t otherwise)
     return text && *text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-/* Prints the seed, so that a failure can be repeated. */
-static inline rng_t rng_seeded(const char *test)
+static inline uint64_t seed_of_now(void)
 {
     struct timespec t;
-    uint64_t seed;
 
     clock_gettime(CLOCK_REALTIME, &t);
-    seed = ((uint64_t)t.tv_nsec << 16 ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid()) % 1000000000;
-    seed = env_number("BOSH_SEED", seed);
+    return ((uint64_t)t.tv_nsec << 16 ^ (uint64_t)t.tv_sec ^ (uint64_t)getpid()) % 1000000000;
+}
+
+/* The same numbers each time, so that a red run is about what was changed, unless
+ * BOSH_SEED is a number or "random". Prints the seed, so that a failure can be repeated. */
+static inline rng_t rng_seeded(const char *test)
+{
+    const char *text = getenv("BOSH_SEED");
+    uint64_t seed =
+        text && strcmp(text, "random") == 0 ? seed_of_now() : env_number("BOSH_SEED", 1);
+
     printf("# %s: BOSH_SEED=%llu repeats this run\n", test, (unsigned long long)seed);
     fflush(stdout);
     return (rng_t){ seed };

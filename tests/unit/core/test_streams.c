@@ -139,6 +139,22 @@ static void with_a_payload_it_is_an_ordinary_request(void **state)
     assert_goes_up(BOSH_DO_FORWARD, 0);
 }
 
+static void who_says_to_with_a_payload_too_means_nothing_by_it(void **state)
+{
+    (void)state;
+    ask(BOSH_ASKS_PAYLOAD | BOSH_ASKS_TO, BOSH_NO_STREAM);
+    ask(BOSH_ASKS_ADD | BOSH_ASKS_TO, BOSH_NO_STREAM);
+    assert_int_equal(count(&d, BOSH_DO_OPEN), 0);
+}
+
+static void who_says_to_with_a_restart_may_mean_it_later(void **state)
+{
+    (void)state;
+    ask(BOSH_ASKS_RESTART | BOSH_ASKS_TO, BOSH_NO_STREAM);
+    ask(BOSH_ASKS_ADD | BOSH_ASKS_TO, BOSH_NO_STREAM);
+    assert_int_equal(count(&d, BOSH_DO_OPEN), 1);
+}
+
 static void there_are_no_more_than_allowed(void **state)
 {
     (void)state;
@@ -364,6 +380,8 @@ int main(void)
         cmocka_unit_test_setup(who_waits_for_a_name_releases_all_before, open_session),
         cmocka_unit_test_setup(without_the_feature_it_is_an_ordinary_request, open_session),
         cmocka_unit_test_setup(with_a_payload_it_is_an_ordinary_request, open_session),
+        cmocka_unit_test_setup(who_says_to_with_a_payload_too_means_nothing_by_it, open_session),
+        cmocka_unit_test_setup(who_says_to_with_a_restart_may_mean_it_later, open_session),
         cmocka_unit_test_setup(there_are_no_more_than_allowed, open_session),
         cmocka_unit_test_setup(numbers_are_not_used_again, open_session),
         cmocka_unit_test_setup(a_refused_stream_is_named_and_ended_in_one_answer, open_session),

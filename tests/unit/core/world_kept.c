@@ -122,7 +122,7 @@ static bool is_undelivered(world_t *w, uint64_t rid)
         return false;
     }
     if (!f->was_written) {
-        return true;
+        return !is_being_written(w, rid);
     }
     return f->answer.kind != BOSH_ANSWER_TERMINATE && !f->was_received
            && (w->s.terms.acks || reason != BOSH_REASON_CLIENT);
