@@ -14,6 +14,7 @@ APLOG_USE_MODULE(bosh);
 
 #define BODY_START   "<body xmlns='" BOSH_NS_HTTPBIND "'"
 #define XMPP_VERSION " xmlns:xmpp='" BOSH_NS_XBOSH "' xmpp:version='1.0'"
+#define STREAM_NS    " xmlns:stream='" BOSH_NS_STREAMS "'"
 #define CONTENT      "text/xml; charset=utf-8"
 
 /* XEP-0124 section 17.1: instead of conditions, for clients that sent no `ver`. */
@@ -136,8 +137,7 @@ static void add_created(bosh_buf_t *out, const bosh_outcome_t *o, const char *si
     if (o->payload_len > 0) {
         add_name(out, "authid", g->authid);
     }
-    bosh_buf_add_z(out,
-                   XMPP_VERSION " xmpp:restartlogic='true' xmlns:stream='" BOSH_NS_STREAMS "'");
+    bosh_buf_add_z(out, XMPP_VERSION " xmpp:restartlogic='true'" STREAM_NS);
 }
 
 /* XEP-0124 section 16.3. */
@@ -167,8 +167,16 @@ static void add_type(bosh_buf_t *out, const char *type, bosh_condition_t conditi
     }
 }
 
+/* XEP-0206 section 2 wants the prefix of features and errors declared here too. What was
+ * serialised has no such bytes but in a start tag. */
+static bool needs_stream_ns(const bosh_outcome_t *o, bosh_str_t payload)
+{
+    return o->answer.kind != BOSH_ANSWER_CREATED && payload.len > 0
+           && memmem(payload.p, payload.len, "<stream:", 8);
+}
+
 static void compose_head(bosh_buf_t *out, const bosh_outcome_t *o, const char *sid,
-                         const bosh_greeting_t *g)
+                         const bosh_greeting_t *g, bosh_str_t payload)
 {
     bosh_buf_clear(out);
     bosh_buf_add_z(out, BODY_START);
@@ -183,6 +191,9 @@ static void compose_head(bosh_buf_t *out, const bosh_outcome_t *o, const char *s
     }
     add_acks(out, &o->answer);
     add_name(out, "stream", o->stream);
+    if (needs_stream_ns(o, payload)) {
+        bosh_buf_add_z(out, STREAM_NS);
+    }
     bosh_buf_add_z(out, o->payload_len > 0 ? ">" : "/>");
 }
 
@@ -238,7 +249,7 @@ apr_status_t answer_outcome(request_rec *r, bench_t *b, const bosh_outcome_t *o,
         r->status = legacy_status((bosh_condition_t)o->answer.condition);
     }
     fetch_greeting(o, &g);
-    compose_head(&b->head, o, sid, &g);
+    compose_head(&b->head, o, sid, &g, bosh_buf_str(&b->out));
     return send_body(r, g.content, bosh_buf_str(&b->head), bosh_buf_str(&b->out));
 }
 

@@ -511,6 +511,22 @@ def test_restart_gives_the_features_after_login(opened):
     assert connection.not_xml is None and len(connection.headers) == 2
 
 
+def test_body_with_something_of_the_stream_declares_its_prefix(opened):
+    """The body itself does, once, and only then."""
+    session, connection = opened
+    session.authenticate("u", "p")
+    session.restart()
+    assert session.ask(message("echo.fake", "<stream:error/>")).texts() == ["<stream:error/>"]
+    session.hold()
+    connection.send("<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                    "</stream:error></stream:stream>")
+    session.collect()
+    starts = {kind: [a.raw.split(b">")[0].count(b" xmlns:stream=") for a in session.answers
+                     if kind in a.raw] for kind in (b"<stream:", b"<message", b"<success")}
+    assert set(starts[b"<stream:"]) == {1} and len(starts[b"<stream:"]) == 3
+    assert set(starts[b"<message"]) == set(starts[b"<success"]) == {0}
+
+
 def test_stanzas_before_and_after_a_restart_keep_their_streams(opened):
     session, connection = opened
     session.authenticate("u", "p")
