@@ -275,6 +275,10 @@ void bosh_store_up_ended(bosh_store_t *store, bosh_ref_t ref, bosh_condition_t c
 void bosh_store_end(bosh_store_t *store, bosh_ref_t ref, bosh_condition_t condition,
                     bosh_reason_t reason, bosh_msec_t now, bosh_knocks_t *knocks);
 
+/* Ends all sessions. */
+void bosh_store_end_all(bosh_store_t *store, bosh_condition_t condition, bosh_reason_t reason,
+                        bosh_msec_t now, bosh_knocks_t *knocks);
+
 /* Session clocks: lets time pass for some of this connector's sessions, beginning
  * at *cursor, and moves the cursor; true if it came round to the start. */
 bool bosh_store_tick(bosh_store_t *store, uint32_t connector, uint32_t *cursor, bosh_msec_t now,

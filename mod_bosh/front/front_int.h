@@ -22,6 +22,7 @@
  *   tickets.c    guests by ticket
  *   timers.c     guests by the time they are due
  *   signals.c    prefork: no signal in a critical section
+ *   stop.c       does httpd stop, or only this child?
  *
  * A connection whose request was suspended never returns to the MPM (see
  * docs/httpd-async.md): it stays with us as a guest until it closes.
@@ -125,8 +126,9 @@ void trim_connection(conn_rec *c);
 apr_status_t room_open(apr_pool_t *p, bosh_store_t *store, bosh_wake_t *wake, uint32_t child);
 /* Stops the thread; guests stay where they are. */
 void room_close(void);
-/* httpd wants the child to end: no new guests, the present ones leave soon. */
-void room_empty(void);
+/* httpd wants the child to end: no new guests, the present ones leave soon; with the end
+ * of their sessions if httpd stops gracefully. */
+void room_empty(bool graceful);
 bool room_is_emptying(void);
 
 bosh_store_t *room_store(void);
@@ -143,6 +145,15 @@ void room_idle(guest_t *g, bosh_msec_t until);
 void room_linger(guest_t *g, bool wait_for_client);
 /* A thread of its own waits: returns when it is due, called, or hung up. */
 void room_block(guest_t *g, bosh_msec_t due);
+
+/* ---- stop.c -------------------------------------------------------------- */
+
+/* When the child starts. */
+void stop_prepare(apr_pool_t *p);
+/* The child was told to end gracefully: httpd may be stopping. */
+bool stop_is_possible(void);
+/* Soon after that; where it is possible. */
+bool stop_is_certain(void);
 
 /* ---- signals.c ---------------------------------------------------------- */
 

@@ -44,6 +44,7 @@ void bosh_front_child_init(apr_pool_t *p, server_rec *s)
                      BOSHNO(3004) "no place for another child: BOSH requests get 503");
         return;
     }
+    stop_prepare(p);
     rv = room_open(p, store, wake, child);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, BOSHNO(3005) "no waiting room");
@@ -55,8 +56,7 @@ void bosh_front_child_init(apr_pool_t *p, server_rec *s)
 static void child_stopping(apr_pool_t *p, int graceful)
 {
     (void)p;
-    (void)graceful;
-    room_empty();
+    room_empty(graceful);
 }
 
 static void suspend_connection(conn_rec *c, request_rec *r)

@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 import bosh
 from bosh import body_bytes, message
 from strictxml import HTTPBIND
@@ -57,6 +59,44 @@ def test_connector_that_is_told_to_stop_says_system_shutdown(make_httpd, fake, n
     assert fake.connection().stream_closed
     until(lambda: [p for p in server.connectors() if p != old], 10, "another connector")
     new_session(bosh.Endpoint(server.port)).open("echo.fake")
+
+
+@pytest.mark.parametrize("children", [1, 3])
+def test_graceful_stop_of_httpd_is_system_shutdown(make_httpd, fake, new_session, children):
+    server = make_httpd(servers=children, server_limit=children)
+    sessions = [new_session(bosh.Endpoint(server.port)).open("echo.fake") for _ in range(6)]
+    for session in sessions:
+        session.hold().held()
+    os.kill(server.parent, signal.SIGWINCH)
+    for session in sessions:
+        answer = session.collect()
+        assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
+    until(lambda: not server.is_running() and not server.processes(), 15, "everything to end")
+    assert all(c.stream_closed for c in fake.since_mark())
+
+
+def test_child_that_goes_alone_ends_no_session(make_httpd, fake, new_session):
+    """Also gracefully; httpd itself goes on."""
+    server = make_httpd(servers=2, server_limit=4, max_connections=8)
+    sessions = [new_session(bosh.Endpoint(server.port), stubborn=True).open("echo.fake")
+                for _ in range(3)]
+    before = set(server.children())
+    for n in range(40):
+        wire = server_wire(server)
+        wire.ask(None, method="GET")
+        wire.close()
+        if n % 8 == 0:
+            for session in sessions:
+                session.send_message("echo.fake", "n%d" % n)
+                session.wait_message("n%d" % n)
+    until(lambda: not before & set(server.children()), 15, "the first children to go")
+    for session in sessions:
+        session.send_message("echo.fake", "there")
+        session.wait_message("there")
+
+
+def server_wire(server):
+    return bosh.Endpoint(server.port).wire()
 
 
 def test_end_is_remembered_for_those_who_come_late(site, fake, new_session):
