@@ -113,10 +113,19 @@ static int handle_post(request_rec *r, bench_t *b)
 {
     bosh_xml_limits_t limits = bosh_xml_body_limits;
     bosh_xml_verdict_t verdict;
+    apr_status_t rv;
 
     b->inflates = input_is_inflated(r);
-    if (!input_read(r, &b->in)) {
+    rv = input_read(r, &b->in);
+    if (rv != APR_SUCCESS) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of it is not read */
+    }
+    if (APR_STATUS_IS_TIMEUP(rv)) {
+        /* A bad network is no reason to end a session. */
+        answer_later(r, b);
+        return OK;
+    }
+    if (rv != APR_SUCCESS) {
         return refuse_bytes(r, b, "the body is too long, or not complete", false);
     }
     limits.max_bytes = bosh_config(r->server)->max_body;
@@ -184,7 +193,7 @@ static int refuse_http(request_rec *r, int status, bosh_condition_t condition)
     bench_t *b = bench_take();
 
     /* An HTTP/2 client may take an answer before the end of its request for an error. */
-    if (!input_read(r, &b->in)) {
+    if (input_read(r, &b->in) != APR_SUCCESS) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }
     r->status = status;

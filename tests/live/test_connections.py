@@ -444,3 +444,17 @@ def test_other_mpm_notices_a_client_that_hung_up(make_httpd, fake, new_session, 
           "the server to notice that its client is gone")
     fake.connection().push("kept")
     assert endpoint.wire().ask(session.bytes(), timeout=5).texts() == ["kept"]
+
+
+def test_slow_upload_ends_no_session(make_httpd, fake, new_session):
+    """A bad network: nothing was taken, so the client may send the same once more."""
+    endpoint = bosh.Endpoint(make_httpd(extra="RequestReadTimeout body=1").port)
+    session = new_session(endpoint).open("echo.fake")
+    data = session.bytes(message("echo.fake", "slow"))
+    wire = endpoint.wire()
+    wire.send_raw(wire.request(data)[:-10])
+    answer = wire.answer(5)
+    assert (answer.status, answer.header("Retry-After")) == (503, "1")
+    assert b"terminate" not in answer.raw
+    until(wire.is_closed, 5, "the server to close")
+    assert endpoint.wire().ask(data).texts() == ["slow"]
