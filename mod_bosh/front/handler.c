@@ -7,6 +7,9 @@ APLOG_USE_MODULE(bosh);
 
 #define NO_FILE "bosh:" /* in the place of a file's path */
 
+/* Between two lines about what a client can cause at will, in each child. */
+#define COMPLAINT_MS BOSH_SEC(10)
+
 static int refuse(request_rec *r, bench_t *b, const admission_t *a)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, BOSHNO(3001) "refused, %s: %s",
@@ -47,8 +50,23 @@ static int refuse_unknown(request_rec *r, bench_t *b)
     return refuse(r, b, &a);
 }
 
+/* Anybody may ask for sessions: a line for each would fill the disk. */
+static int complaint_level(void)
+{
+    static bosh_msec_t last;
+    bosh_msec_t now = bosh_now(), then = __atomic_load_n(&last, __ATOMIC_RELAXED);
+
+    if (then && now - then < COMPLAINT_MS) {
+        return APLOG_DEBUG;
+    }
+    __atomic_store_n(&last, now, __ATOMIC_RELAXED);
+    return APLOG_ERR;
+}
+
 static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
 {
+    int level;
+
     if (a->refused != BOSH_COND_NONE) {
         return refuse(r, b, a);
     }
@@ -57,7 +75,8 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
     case BOSH_GOT_EXPOSED: return close_exposed(r);
     case BOSH_GOT_UNKNOWN: return refuse_unknown(r, b);
     case BOSH_GOT_FULL:
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+        level = complaint_level();
+        ap_log_rerror(APLOG_MARK, level, 0, r,
                       BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory");
         break;
     default: break;
