@@ -82,6 +82,7 @@ typedef struct guest_t {
     bosh_msec_t due;         /* in the heap: when the room looks at it next */
     bosh_msec_t until;       /* when it is to be called, or to go */
     bool trimmed;            /* since it was handed over */
+    bosh_msec_t keep;        /* KeepAliveTimeout of its last request's virtual host */
     bosh_msec_t called;      /* mail came while WORKING; 0: none */
     uint32_t ticket;         /* 0: none; kept while the connection lives */
     uint8_t asks;            /* BOSH_ASKS_URGENT, for the next look */
