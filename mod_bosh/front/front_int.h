@@ -171,7 +171,8 @@ void bench_return(bench_t *b);
 
 /* Asked before reading: where there is nothing to inflate, the filter goes. */
 bool input_is_inflated(const request_rec *r);
-/* Errors: longer than BoshMaxBody, or the client did not finish; APR's TIMEUP: not in time. */
+/* Errors: longer than BoshMaxBody, or the client did not finish; APR's TIMEUP: not in time;
+ * AP_FILTER_ERROR: httpd has answered. */
 apr_status_t input_read(request_rec *r, bosh_buf_t *in);
 
 /* ---- origin.c ----------------------------------------------------------- */

@@ -139,6 +139,9 @@ static int handle_post(request_rec *r, bench_t *b)
     if (rv != APR_SUCCESS) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of it is not read */
     }
+    if (rv == AP_FILTER_ERROR) {
+        return rv; /* httpd itself has answered */
+    }
     if (APR_STATUS_IS_TIMEUP(rv)) {
         /* A bad network is no reason to end a session. */
         answer_later(r, b);
@@ -210,15 +213,18 @@ int front_map_to_storage(request_rec *r)
 static int refuse_http(request_rec *r, int status, bosh_condition_t condition)
 {
     bench_t *b = bench_take();
-
     /* An HTTP/2 client may take an answer before the end of its request for an error. */
-    if (input_read(r, &b->in) != APR_SUCCESS) {
+    apr_status_t rv = input_read(r, &b->in);
+
+    if (rv != APR_SUCCESS) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }
-    r->status = status;
-    answer_refusal(r, b, condition, false, NULL);
+    if (rv != AP_FILTER_ERROR) {
+        r->status = status;
+        answer_refusal(r, b, condition, false, NULL);
+    }
     bench_return(b);
-    return OK;
+    return rv == AP_FILTER_ERROR ? rv : OK;
 }
 
 static int refuse_origin(request_rec *r, const char *why)
