@@ -24,6 +24,9 @@ static void dump_domain(apr_file_t *out, const bosh_domain_t *d)
 
 static void dump_list(apr_file_t *out, const char *directive, const apr_array_header_t *list)
 {
+    if (list->nelts == 0) {
+        apr_file_printf(out, "    %s none\n", directive);
+    }
     for (int i = 0; i < list->nelts; i++) {
         apr_file_printf(out, "    %s %s\n", directive, APR_ARRAY_IDX(list, i, const char *));
     }

@@ -146,7 +146,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 {
     query_t *q = arg;
     address_t list[MAX_ADDRESSES];
-    unsigned n = status == ARES_SUCCESS ? copy_addresses(info, q->port, list) : 0;
+    unsigned n = info ? copy_addresses(info, q->port, list) : 0; /* NULL with an error */
 
     (void)timeouts;
     if (info) {

@@ -30,6 +30,9 @@ static int legacy_status(bosh_condition_t condition)
 
 static void set_headers(request_rec *r, const char *content, apr_off_t len)
 {
+    core_request_config *core = ap_get_core_module_config(r->request_config);
+
+    core->suppress_charset = 1; /* AddDefaultCharset may name one that is not UTF-8 */
     ap_set_content_type(r, content && *content ? apr_pstrdup(r->pool, content) : CONTENT);
     ap_set_content_length(r, len);
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");

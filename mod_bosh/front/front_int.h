@@ -83,6 +83,7 @@ typedef struct guest_t {
     bosh_msec_t due;         /* in the heap: when the room looks at it next */
     bosh_msec_t until;       /* when it is to be called, or to go */
     bool trimmed;            /* since it was handed over */
+    bosh_msec_t keep;        /* KeepAliveTimeout of its last request's virtual host */
     bosh_msec_t called;      /* mail came while WORKING; 0: none */
     uint32_t ticket;         /* 0: none; kept while the connection lives */
     uint8_t asks;            /* BOSH_ASKS_URGENT, for the next look */
@@ -181,8 +182,9 @@ void bench_return(bench_t *b);
 
 /* Asked before reading: where there is nothing to inflate, the filter goes. */
 bool input_is_inflated(const request_rec *r);
-/* False: longer than BoshMaxBody, or the client did not finish. */
-bool input_read(request_rec *r, bosh_buf_t *in);
+/* Errors: longer than BoshMaxBody, or the client did not finish; APR's TIMEUP: not in time;
+ * AP_FILTER_ERROR: httpd has answered. */
+apr_status_t input_read(request_rec *r, bosh_buf_t *in);
 
 /* ---- origin.c ----------------------------------------------------------- */
 

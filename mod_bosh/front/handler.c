@@ -7,6 +7,9 @@ APLOG_USE_MODULE(bosh);
 
 #define NO_FILE "bosh:" /* in the place of a file's path */
 
+/* Between two lines about what a client can cause at will, in each child. */
+#define COMPLAINT_MS BOSH_SEC(10)
+
 static int refuse(request_rec *r, bench_t *b, const admission_t *a)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, BOSHNO(3001) "refused, %s: %s",
@@ -47,8 +50,23 @@ static int refuse_unknown(request_rec *r, bench_t *b)
     return refuse(r, b, &a);
 }
 
+/* Anybody may ask for sessions: a line for each would fill the disk. */
+static int complaint_level(void)
+{
+    static bosh_msec_t last;
+    bosh_msec_t now = bosh_now(), then = __atomic_load_n(&last, __ATOMIC_RELAXED);
+
+    if (then && now - then < COMPLAINT_MS) {
+        return APLOG_DEBUG;
+    }
+    __atomic_store_n(&last, now, __ATOMIC_RELAXED);
+    return APLOG_ERR;
+}
+
 static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
 {
+    int level;
+
     if (a->refused != BOSH_COND_NONE) {
         return refuse(r, b, a);
     }
@@ -57,7 +75,8 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
     case BOSH_GOT_EXPOSED: return close_exposed(r);
     case BOSH_GOT_UNKNOWN: return refuse_unknown(r, b);
     case BOSH_GOT_FULL:
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+        level = complaint_level();
+        ap_log_rerror(APLOG_MARK, level, 0, r,
                       BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory");
         break;
     default: break;
@@ -113,10 +132,22 @@ static int handle_post(request_rec *r, bench_t *b)
 {
     bosh_xml_limits_t limits = bosh_xml_body_limits;
     bosh_xml_verdict_t verdict;
+    apr_status_t rv;
 
     b->inflates = input_is_inflated(r);
-    if (!input_read(r, &b->in)) {
+    rv = input_read(r, &b->in);
+    if (rv != APR_SUCCESS) {
         r->connection->keepalive = AP_CONN_CLOSE; /* the rest of it is not read */
+    }
+    if (rv == AP_FILTER_ERROR) {
+        return rv; /* httpd itself has answered */
+    }
+    if (APR_STATUS_IS_TIMEUP(rv)) {
+        /* A bad network is no reason to end a session. */
+        answer_later(r, b);
+        return OK;
+    }
+    if (rv != APR_SUCCESS) {
         return refuse_bytes(r, b, "the body is too long, or not complete", false);
     }
     limits.max_bytes = bosh_config(r->server)->max_body;
@@ -182,15 +213,18 @@ int front_map_to_storage(request_rec *r)
 static int refuse_http(request_rec *r, int status, bosh_condition_t condition)
 {
     bench_t *b = bench_take();
-
     /* An HTTP/2 client may take an answer before the end of its request for an error. */
-    if (!input_read(r, &b->in)) {
+    apr_status_t rv = input_read(r, &b->in);
+
+    if (rv != APR_SUCCESS) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }
-    r->status = status;
-    answer_refusal(r, b, condition, false, NULL);
+    if (rv != AP_FILTER_ERROR) {
+        r->status = status;
+        answer_refusal(r, b, condition, false, NULL);
+    }
     bench_return(b);
-    return OK;
+    return rv == AP_FILTER_ERROR ? rv : OK;
 }
 
 static int refuse_origin(request_rec *r, const char *why)

@@ -49,6 +49,7 @@ guest_t *hold_guest(request_rec *r)
         hold_can_suspend(r) ? connection_guest(r->connection) : apr_pcalloc(r->pool, sizeof(*g));
 
     g->c = r->connection;
+    g->keep = (bosh_msec_t)apr_time_as_msec(r->server->keep_alive_timeout);
     g->asks = 0;
     g->hung_up = false;
     if (!g->ticket) {

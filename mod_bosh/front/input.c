@@ -17,53 +17,56 @@ bool input_is_inflated(const request_rec *r)
     return false;
 }
 
-/* Adds what is in bb. False: too long. */
-static bool take_bytes(apr_bucket_brigade *bb, bosh_buf_t *in, size_t max, bool *ended)
+/* Adds what is in bb. An error: too long, too. */
+static apr_status_t take_bytes(apr_bucket_brigade *bb, bosh_buf_t *in, size_t max, bool *ended)
 {
     for (apr_bucket *e = APR_BRIGADE_FIRST(bb); e != APR_BRIGADE_SENTINEL(bb) && !*ended;
          e = APR_BUCKET_NEXT(e)) {
         const char *bytes;
         apr_size_t len;
+        apr_status_t rv;
 
         *ended = APR_BUCKET_IS_EOS(e);
         if (APR_BUCKET_IS_METADATA(e)) {
             continue;
         }
-        if (apr_bucket_read(e, &bytes, &len, APR_BLOCK_READ) != APR_SUCCESS || len > max - in->len
-            || !bosh_buf_add(in, bytes, len)) {
-            return false;
+        rv = apr_bucket_read(e, &bytes, &len, APR_BLOCK_READ);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        if (len > max - in->len || !bosh_buf_add(in, bytes, len)) {
+            return APR_ENOSPC;
         }
     }
-    return true;
+    return APR_SUCCESS;
 }
 
 /* A filter that inflates may have nothing to give yet, which ap_get_client_block() would
  * make look like the end. */
-bool input_read(request_rec *r, bosh_buf_t *in)
+apr_status_t input_read(request_rec *r, bosh_buf_t *in)
 {
     size_t max = bosh_config(r->server)->max_body;
     apr_bucket_brigade *bb;
+    apr_status_t rv = APR_SUCCESS;
     bool ended = false;
 
     if (ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK) != OK) {
-        return false;
+        return APR_EGENERAL;
     }
     if (r->remaining > 0 && (apr_uint64_t)r->remaining > max) {
-        return false;
+        return APR_ENOSPC;
     }
     if (!ap_should_client_block(r)) {
-        return true;
+        return APR_SUCCESS;
     }
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    while (!ended) {
-        if (ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE)
-                != APR_SUCCESS
-            || !take_bytes(bb, in, max, &ended)) {
-            apr_brigade_destroy(bb);
-            return false;
+    while (rv == APR_SUCCESS && !ended) {
+        rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_SIZE);
+        if (rv == APR_SUCCESS) {
+            rv = take_bytes(bb, in, max, &ended);
         }
         apr_brigade_cleanup(bb);
     }
     apr_brigade_destroy(bb);
-    return true;
+    return rv;
 }

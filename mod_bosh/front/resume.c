@@ -157,7 +157,7 @@ static void drive(guest_t *g)
             }
             if (!c->data_in_input_filters) {
                 c->cs->state = CONN_STATE_SUSPENDED;
-                room_idle(g, bosh_now() + apr_time_as_msec(c->base_server->keep_alive_timeout));
+                room_idle(g, bosh_now() + g->keep);
                 return;
             }
             process(c);

@@ -55,7 +55,8 @@ class Verdict:
             elif line.startswith("    # <Location"):
                 values["Location"].append(re.search('"(.*)"', line).group(1))
             elif line.split()[0] in LISTS:
-                values[line.split()[0]].append(line.split(None, 1)[1])
+                directive, value = line.split(None, 1)
+                values[directive] += [] if value == "none" else [value]
             elif line.startswith("    Bosh"):
                 name, value = line.split()
                 values[name] = value
@@ -292,6 +293,9 @@ def test_list_may_be_in_one_line_or_several_and_be_emptied(check, directive, fir
     assert servers["same.example"][directive] == [first, second]
     assert servers["two.example"][directive] == [second, first]
     assert servers["empty.example"][directive] == []
+    # Said in words, so that what is printed means the same in a configuration file.
+    verdict = check(f"{directive} {first}\n" + host("empty.example", f"{directive} none"))
+    assert f"    {directive} none\n" in verdict.out
     for text in (f"{first} none", f"none {first}"):
         verdict = check(f"{directive} {text}\n")
         assert not verdict.ok and f"{directive} none stands alone" in verdict.err

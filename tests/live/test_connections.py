@@ -89,6 +89,31 @@ def test_idle_connection_is_closed_after_the_keep_alive_timeout(make_httpd, fake
               "the server's end to go")
 
 
+def test_keep_alive_time_is_that_of_the_virtual_host_by_name(make_httpd, fake, new_session):
+    """The Keep-Alive header names it, so a client counts on it."""
+    server = make_httpd(start=False, vhosts={"first": "KeepAliveTimeout 1"})
+    server.write_conf("<VirtualHost 127.0.0.1:%d>\nServerName second\nKeepAliveTimeout 8\n"
+                      "</VirtualHost>\n" % server.port_of["first"])
+    server.start()
+    endpoint = bosh.Endpoint(server.port_of["first"])
+    session = new_session(endpoint)
+    host = b"Host: 127.0.0.1:%d" % endpoint.port
+    wire = endpoint.wire()
+
+    def ask(data):
+        request = wire.request(data, headers=[("Connection", "keep-alive")])
+        wire.send_raw(request.replace(host, b"Host: second"))
+
+    ask(session.bytes(to="echo.fake", ver="1.11", wait=1, hold=1, xmpp_version="1.0"))
+    created = wire.answer(2)
+    session.sid = created.body.get("sid")
+    ask(session.bytes())
+    held = wire.answer(3)
+    assert held.header("Keep-Alive") == "timeout=8"
+    time.sleep(2.5)
+    assert not wire.is_closed()
+
+
 def test_held_request_outlives_keep_alive_and_request_timeouts(make_httpd, fake, new_session):
     server = make_httpd(keep_alive_timeout=1,
                         extra="Timeout 2\nRequestReadTimeout body=1,minrate=1")
@@ -444,3 +469,17 @@ def test_other_mpm_notices_a_client_that_hung_up(make_httpd, fake, new_session, 
           "the server to notice that its client is gone")
     fake.connection().push("kept")
     assert endpoint.wire().ask(session.bytes(), timeout=5).texts() == ["kept"]
+
+
+def test_slow_upload_ends_no_session(make_httpd, fake, new_session):
+    """A bad network: nothing was taken, so the client may send the same once more."""
+    endpoint = bosh.Endpoint(make_httpd(extra="RequestReadTimeout body=1").port)
+    session = new_session(endpoint).open("echo.fake")
+    data = session.bytes(message("echo.fake", "slow"))
+    wire = endpoint.wire()
+    wire.send_raw(wire.request(data)[:-10])
+    answer = wire.answer(5)
+    assert (answer.status, answer.header("Retry-After")) == (503, "1")
+    assert b"terminate" not in answer.raw
+    until(wire.is_closed, 5, "the server to close")
+    assert endpoint.wire().ask(data).texts() == ["slow"]

@@ -3,7 +3,7 @@
 session; and no way to put anything else into a header."""
 import pytest
 
-from bosh import body_bytes, first_rid, message
+from bosh import Endpoint, body_bytes, first_rid, message
 
 USUAL = "text/xml; charset=utf-8"
 FINE = ["text/html", "text/xml", "text/xml; charset=utf-8", "text/plain;charset=UTF-8",
@@ -67,6 +67,14 @@ def test_all_answers_of_the_session_have_it(site, fake, new_session, where):
     for answer in answers:
         assert answer.header("Content-Type") == "text/html; charset=utf-8"
         assert answer.header("Content-Length") == str(len(answer.raw))
+
+
+def test_default_charset_of_the_site_is_not_added(make_httpd, fake):
+    """Answers are UTF-8 whatever AddDefaultCharset says."""
+    endpoint = Endpoint(make_httpd(extra="AddDefaultCharset On").port)
+    for content in ("text/html", "text/plain", None):
+        answer = create(endpoint, **({"content": content} if content else {}))
+        assert answer.header("Content-Type") == (content or USUAL)
 
 
 def test_answers_about_further_streams_have_it(site, fake, new_session):

@@ -130,6 +130,19 @@ def test_expect_100_continue(site, session):
     assert wire.answer().texts() == ["x"]
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("headers", [[], [("Origin", "https://evil.example")]],
+                         ids=["own", "foreign"])
+def test_chunks_that_are_none_get_one_answer_not_two(site, method, headers):
+    """httpd's own filter answers these, before the handler can."""
+    wire = site.main.wire()
+    wire.send_raw(wire.request(None, method=method,
+                               headers=headers + [("Transfer-Encoding", "chunked")]) + b"zz\r\n")
+    answer = wire.answer(3)
+    assert answer.status == 400
+    assert b"<body xmlns=" not in answer.raw
+
+
 @pytest.mark.parametrize("piece", [1, 7, 4096])
 def test_chunks_of_any_size(site, session, piece):
     wire = site.main.wire()

@@ -154,6 +154,16 @@ def test_flood_of_bad_requests_does_not_flood_the_log_at_the_usual_level(make_ht
     assert server.log_size() - before < 4096
 
 
+def test_full_manager_says_so_now_and_then(make_httpd, fake):
+    """Anybody can ask for sessions, as fast as they like."""
+    server = make_httpd(log_level="notice bosh:warn", extra="BoshMaxSessions 2")
+    endpoint = bosh.Endpoint(server.port)
+    answers = [endpoint.wire().ask(body_bytes(rid=n + 1, to="echo.fake", ver="1.11", wait=1,
+                                              hold=1)) for n in range(60)]
+    assert [a.status for a in answers].count(503) >= 50
+    assert 1 <= server.log_text().count("no more sessions") <= 3
+
+
 def test_no_message_above_warning_in_ordinary_life(site, fake, new_session):
     since = site.httpd.log_size()
     session = new_session(site.main).login("echo.fake", "u", "p")
