@@ -142,6 +142,7 @@ static void on_repeat(step_t *st, bosh_slot_t *slot)
 static void on_late(step_t *st)
 {
     bosh_session_t *s = st->s;
+    bosh_slot_t *slot = slot_at(s, st->ev->rid);
 
     if (s->end_told || st->ev->rid != s->next_rid || !keys_would_fit(s, st->ev->keys)
         || window_is_overactive(s, st->ev->rid, 0, st->now)) {
@@ -149,10 +150,11 @@ static void on_late(step_t *st)
         return;
     }
     window_admit(st, 0); /* its payload has nowhere to go */
-    keys_take(s, slot_at(s, st->ev->rid));
-    slot_at(s, st->ev->rid)->state = BOSH_SLOT_HELD;
+    keys_take(s, slot);
+    acks_take(s, slot);
+    slot->state = BOSH_SLOT_HELD;
     s->next_rid++;
-    settle_or_hold(st, slot_at(s, st->ev->rid));
+    settle_or_hold(st, slot);
 }
 
 static void on_request(step_t *st)

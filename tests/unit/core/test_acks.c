@@ -411,6 +411,19 @@ static void with_acks_terminate_leaves_the_unacknowledged_undelivered(void **sta
     assert_true(is_undelivered(R + 1));
 }
 
+/* It comes after the end, and says what it has. */
+static void an_ack_after_the_end_counts(void **state)
+{
+    (void)state;
+    exchange(0);
+    exchange(FIRST_RID);
+    ended_by_us(&d, BOSH_COND_SYSTEM_SHUTDOWN, BOSH_REASON_SHUTDOWN);
+    assert_true(is_undelivered(R) && is_undelivered(R + 1));
+    request_ack(&d, R + 2, 0, R);
+    assert_false(is_undelivered(R));
+    assert_true(is_undelivered(R + 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +458,7 @@ int main(void)
         cmocka_unit_test_setup(with_acks_what_is_not_acknowledged_is_undelivered, open_with_acks),
         cmocka_unit_test_setup(with_acks_terminate_leaves_the_unacknowledged_undelivered,
                                open_with_acks),
+        cmocka_unit_test_setup(an_ack_after_the_end_counts, open_with_acks),
     };
 
     return cmocka_run_group_tests_name("acks", tests, NULL, NULL);

@@ -84,6 +84,7 @@ static void arrive_late(world_t *w, uint64_t rid, saying_t said)
         said.asks = 0; /* nothing goes up any more */
         arrive(w, rid, said);
         w->key = said.newkey ? said.newkey : said.key;
+        world_take_ack(w, said.ack);
         w->turn++;
     }
 }
