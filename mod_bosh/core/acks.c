@@ -73,9 +73,10 @@ void acks_report(bosh_session_t *s, bosh_answer_t *answer, bosh_msec_t now)
 
 void acks_note_repeat(bosh_session_t *s, bosh_slot_t *slot)
 {
-    /* It did not have it; nobody reports that this copy is written. */
+    /* It did not have it; nobody reports that this copy is written. After the end it need not
+     * come again: what is on its way then is not taken back. */
     slot->written = 1;
-    slot->received = 0;
+    slot->received = s->state >= BOSH_CLOSING;
     if (s->report == slot->rid) {
         s->report = 0;
     }
@@ -90,8 +91,11 @@ bool bosh_session_is_undelivered(const bosh_session_t *s, unsigned i)
     if (slot->state != BOSH_SLOT_ANSWERED || !slot->had_down || slot->rid <= s->acked) {
         return false;
     }
+    if (slot->writing) {
+        return false; /* on its way: nobody can take it back */
+    }
     if (!slot->written) {
-        return !slot->writing; /* on its way: nobody can take it back */
+        return true;
     }
     /* After an end the client has no reason to come again. */
     if (slot->received || slot->answer.kind == BOSH_ANSWER_TERMINATE) {

@@ -424,6 +424,33 @@ static void an_ack_after_the_end_counts(void **state)
     assert_true(is_undelivered(R + 1));
 }
 
+/* Two copies of a request, and the first one's answer is on its way. */
+static void a_repeat_during_the_write_takes_nothing_back(void **state)
+{
+    bosh_holder_t first;
+
+    (void)state;
+    d.s.leg[0].has_down = 1;
+    request(&d, R, 0);
+    first = d.holder;
+    assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_REPEAT);
+    assert_false(is_undelivered(R));
+    wrote(&d, R, first);
+    assert_true(is_undelivered(R));
+}
+
+/* Nobody asks for anything after the end, and nobody reports that a copy is written. */
+static void what_is_repeated_after_the_end_is_delivered(void **state)
+{
+    (void)state;
+    exchange(0);
+    assert_true(is_undelivered(R));
+    ended_by_us(&d, BOSH_COND_SYSTEM_SHUTDOWN, BOSH_REASON_SHUTDOWN);
+    assert_true(is_undelivered(R));
+    assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_REPEAT);
+    assert_false(is_undelivered(R));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +486,8 @@ int main(void)
         cmocka_unit_test_setup(with_acks_terminate_leaves_the_unacknowledged_undelivered,
                                open_with_acks),
         cmocka_unit_test_setup(an_ack_after_the_end_counts, open_with_acks),
+        cmocka_unit_test_setup(a_repeat_during_the_write_takes_nothing_back, open_without),
+        cmocka_unit_test_setup(what_is_repeated_after_the_end_is_delivered, open_without),
     };
 
     return cmocka_run_group_tests_name("acks", tests, NULL, NULL);
