@@ -38,7 +38,7 @@ static bool is_released(const bosh_slot_t *slot, bosh_msec_t now)
     return slot->state == BOSH_SLOT_HELD && (!is_attended(slot) || (slot->due && slot->due <= now));
 }
 
-/* Section 12: more requests without an answer than `requests`. A client that counts
+/* Section 11: more requests without an answer than `requests`. A client that counts
  * is never caught. Nor is one whose connections break faster than we notice: while
  * the oldest request is on its way out, the ring is the limit. */
 bool window_is_overactive(bosh_session_t *s, uint64_t rid, uint8_t asks, bosh_msec_t now)
