@@ -71,12 +71,15 @@ void acks_report(bosh_session_t *s, bosh_answer_t *answer, bosh_msec_t now)
     s->report = 0;
 }
 
-void acks_note_repeat(bosh_session_t *s, bosh_slot_t *slot)
+void acks_note_repeat(bosh_session_t *s, bosh_slot_t *slot, bool is_asked_for)
 {
-    /* It did not have it; nobody reports that this copy is written. After the end it need not
-     * come again: what is on its way then is not taken back. */
-    slot->written = 1;
-    slot->received = s->state >= BOSH_CLOSING;
+    slot->written = 1; /* nobody reports it of this copy */
+    if (s->state >= BOSH_CLOSING) {
+        slot->received = 1; /* on its way, and its client need not come again */
+    }
+    else if (is_asked_for) {
+        slot->received = 0; /* it did not have it */
+    }
     if (s->report == slot->rid) {
         s->report = 0;
     }

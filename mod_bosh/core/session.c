@@ -86,7 +86,7 @@ static void repeat(step_t *st, bosh_slot_t *slot)
     a->slot = (uint8_t)(slot->rid % BOSH_SLOTS);
     a->answer = slot->answer;
     a->holder = st->ev->holder;
-    acks_note_repeat(st->s, slot);
+    acks_note_repeat(st->s, slot, st->ev->kind == BOSH_EV_REQUEST);
     st->s->last_repeat = st->now;
     st->s->idle_since = 0; /* "the time since its last response" (section 10) starts anew */
     st->served = true;

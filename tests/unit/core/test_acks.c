@@ -451,6 +451,29 @@ static void what_is_repeated_after_the_end_is_delivered(void **state)
     assert_false(is_undelivered(R));
 }
 
+/* An older copy of the request comes back, and takes the answer with it. Nobody asked for
+ * that one: the client has it, and went on. */
+static void a_replaced_copys_answer_proves_nothing(void **state)
+{
+    bosh_holder_t older, newer;
+
+    (void)state;
+    request(&d, R, 0);
+    older = d.holder;
+    d.now += 100;
+    request(&d, R, 0);
+    newer = d.holder;
+    d.s.leg[0].has_down = 1;
+    data(&d);
+    assert_int_equal(comes_back(&d, R, newer)->kind, BOSH_DO_ANSWER);
+    wrote(&d, R, newer);
+    request(&d, R + 1, 0);
+    assert_false(is_undelivered(R));
+    d.now += BOSH_REPLACED_MS;
+    assert_int_equal(comes_back(&d, R, older)->kind, BOSH_DO_REPEAT);
+    assert_false(is_undelivered(R));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +511,7 @@ int main(void)
         cmocka_unit_test_setup(an_ack_after_the_end_counts, open_with_acks),
         cmocka_unit_test_setup(a_repeat_during_the_write_takes_nothing_back, open_without),
         cmocka_unit_test_setup(what_is_repeated_after_the_end_is_delivered, open_without),
+        cmocka_unit_test_setup(a_replaced_copys_answer_proves_nothing, open_without),
     };
 
     return cmocka_run_group_tests_name("acks", tests, NULL, NULL);

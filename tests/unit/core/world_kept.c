@@ -42,7 +42,9 @@ void world_check_repeat(world_t *w, const bosh_action_t *a, uint64_t rid)
     assert_memory_equal(&a->answer, &f->answer, sizeof(a->answer));
     assert_int_equal(a->slot, rid % BOSH_SLOTS);
     f->was_written = true;
-    f->was_received = w->is_over;
+    if (w->is_over || w->doing == BOSH_EV_REQUEST) {
+        f->was_received = w->is_over;
+    }
     w->report = w->report == rid ? 0 : w->report;
     w->last_attended = w->now;
 }
