@@ -88,7 +88,7 @@ void turn_advance(step_t *st);
 void keys_keep(bosh_slot_t *slot, const bosh_keys_t *keys);
 /* The key that this request must have; then the next one's is expected. */
 bool keys_take(bosh_session_t *s, const bosh_slot_t *slot);
-/* For a request that is not let in, but would have its turn now. */
+/* The same, if its turn were now, and nothing changes. */
 bool keys_would_fit(const bosh_session_t *s, const bosh_keys_t *keys);
 /* A copy of this request has the key that it had. */
 bool keys_are_repeated(const bosh_slot_t *slot, const bosh_keys_t *keys);

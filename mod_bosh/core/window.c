@@ -112,7 +112,9 @@ void window_admit(step_t *st, uint8_t asks)
         .ack = ev->ack,
     };
     keys_keep(slot, ev->keys);
-    acks_note_arrival(st->s, ev->ack);
+    if (keys_would_fit(st->s, ev->keys)) { /* else it may be a stranger's */
+        acks_note_arrival(st->s, ev->ack);
+    }
     if (asks & (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)) {
         act(st, BOSH_DO_STORE)->slot = (uint8_t)(ev->rid % BOSH_SLOTS);
     }

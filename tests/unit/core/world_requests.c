@@ -56,7 +56,9 @@ static void arrive(world_t *w, uint64_t rid, saying_t said)
     f->arrived = true;
     f->said = world_sort(w, said);
     f->at = w->now;
-    world_note_arrival(w, said.ack);
+    if (world_key_fits(w, &said)) {
+        world_note_arrival(w, said.ack);
+    }
     if (f->said.asks & (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)) {
         world_expect_up(w, BOSH_DO_STORE, rid, 0);
     }
