@@ -366,7 +366,9 @@ void bosh_session_init(bosh_session_t *s, const bosh_terms_t *terms, bosh_msec_t
  */
 void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_actions_t *out);
 
-/* Somebody waits, or an answer is on its way: inactivity does not count. */
+/* Somebody whose turn has come waits, or an answer is on its way: inactivity does not
+ * count. It does while only early ones wait: pages that were loaded again sometimes leave
+ * a rid out, and shall soon learn that nothing comes of it. */
 bool bosh_session_is_attended(const bosh_session_t *s);
 
 /* The answer kept in this slot has payloads, and the client cannot be assumed to have

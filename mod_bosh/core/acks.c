@@ -71,11 +71,15 @@ void acks_report(bosh_session_t *s, bosh_answer_t *answer, bosh_msec_t now)
     s->report = 0;
 }
 
-void acks_note_repeat(bosh_session_t *s, bosh_slot_t *slot)
+void acks_note_repeat(bosh_session_t *s, bosh_slot_t *slot, bool is_asked_for)
 {
-    /* It did not have it; nobody reports that this copy is written. */
-    slot->written = 1;
-    slot->received = 0;
+    slot->written = 1; /* nobody reports it of this copy */
+    if (s->state >= BOSH_CLOSING) {
+        slot->received = 1; /* on its way, and its client need not come again */
+    }
+    else if (is_asked_for) {
+        slot->received = 0; /* it did not have it */
+    }
     if (s->report == slot->rid) {
         s->report = 0;
     }
@@ -90,8 +94,11 @@ bool bosh_session_is_undelivered(const bosh_session_t *s, unsigned i)
     if (slot->state != BOSH_SLOT_ANSWERED || !slot->had_down || slot->rid <= s->acked) {
         return false;
     }
+    if (slot->writing) {
+        return false; /* on its way: nobody can take it back */
+    }
     if (!slot->written) {
-        return !slot->writing; /* on its way: nobody can take it back */
+        return true;
     }
     /* After an end the client has no reason to come again. */
     if (slot->received || slot->answer.kind == BOSH_ANSWER_TERMINATE) {

@@ -88,7 +88,7 @@ void turn_advance(step_t *st);
 void keys_keep(bosh_slot_t *slot, const bosh_keys_t *keys);
 /* The key that this request must have; then the next one's is expected. */
 bool keys_take(bosh_session_t *s, const bosh_slot_t *slot);
-/* For a request that is not let in, but would have its turn now. */
+/* The same, if its turn were now, and nothing changes. */
 bool keys_would_fit(const bosh_session_t *s, const bosh_keys_t *keys);
 /* A copy of this request has the key that it had. */
 bool keys_are_repeated(const bosh_slot_t *slot, const bosh_keys_t *keys);
@@ -111,8 +111,9 @@ void acks_take(bosh_session_t *s, const bosh_slot_t *slot);
 uint64_t acks_for(const bosh_session_t *s, uint64_t rid);
 /* Tells of the answer that the client misses, if it does. */
 void acks_report(bosh_session_t *s, bosh_answer_t *answer, bosh_msec_t now);
-/* This kept answer is given once more. */
-void acks_note_repeat(bosh_session_t *s, bosh_slot_t *slot);
+/* This kept answer is given once more: to a request that asks for it now, or to an older
+ * copy that still waited. */
+void acks_note_repeat(bosh_session_t *s, bosh_slot_t *slot, bool is_asked_for);
 
 /* legs.c */
 /* Payloads for it are taken. */

@@ -86,7 +86,7 @@ static void repeat(step_t *st, bosh_slot_t *slot)
     a->slot = (uint8_t)(slot->rid % BOSH_SLOTS);
     a->answer = slot->answer;
     a->holder = st->ev->holder;
-    acks_note_repeat(st->s, slot);
+    acks_note_repeat(st->s, slot, st->ev->kind == BOSH_EV_REQUEST);
     st->s->last_repeat = st->now;
     st->s->idle_since = 0; /* "the time since its last response" (section 10) starts anew */
     st->served = true;
@@ -142,6 +142,7 @@ static void on_repeat(step_t *st, bosh_slot_t *slot)
 static void on_late(step_t *st)
 {
     bosh_session_t *s = st->s;
+    bosh_slot_t *slot = slot_at(s, st->ev->rid);
 
     if (s->end_told || st->ev->rid != s->next_rid || !keys_would_fit(s, st->ev->keys)
         || window_is_overactive(s, st->ev->rid, 0, st->now)) {
@@ -149,10 +150,11 @@ static void on_late(step_t *st)
         return;
     }
     window_admit(st, 0); /* its payload has nowhere to go */
-    keys_take(s, slot_at(s, st->ev->rid));
-    slot_at(s, st->ev->rid)->state = BOSH_SLOT_HELD;
+    keys_take(s, slot);
+    acks_take(s, slot);
+    slot->state = BOSH_SLOT_HELD;
     s->next_rid++;
-    settle_or_hold(st, slot_at(s, st->ev->rid));
+    settle_or_hold(st, slot);
 }
 
 static void on_request(step_t *st)

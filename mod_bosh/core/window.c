@@ -38,7 +38,7 @@ static bool is_released(const bosh_slot_t *slot, bosh_msec_t now)
     return slot->state == BOSH_SLOT_HELD && (!is_attended(slot) || (slot->due && slot->due <= now));
 }
 
-/* Section 12: more requests without an answer than `requests`. A client that counts
+/* Section 11: more requests without an answer than `requests`. A client that counts
  * is never caught. Nor is one whose connections break faster than we notice: while
  * the oldest request is on its way out, the ring is the limit. */
 bool window_is_overactive(bosh_session_t *s, uint64_t rid, uint8_t asks, bosh_msec_t now)
@@ -112,7 +112,9 @@ void window_admit(step_t *st, uint8_t asks)
         .ack = ev->ack,
     };
     keys_keep(slot, ev->keys);
-    acks_note_arrival(st->s, ev->ack);
+    if (keys_would_fit(st->s, ev->keys)) { /* else it may be a stranger's */
+        acks_note_arrival(st->s, ev->ack);
+    }
     if (asks & (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)) {
         act(st, BOSH_DO_STORE)->slot = (uint8_t)(ev->rid % BOSH_SLOTS);
     }

@@ -33,7 +33,7 @@ static int leave_unanswered(request_rec *r)
     return DONE;
 }
 
-/* A session born over TLS: XEP-0124 section 18.1 says to close the connection, and
+/* A session born over TLS: XEP-0124 section 19.1 says to close the connection, and
  * not to end the session, which would be what an attacker wants. */
 static int close_exposed(request_rec *r)
 {

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
  * Stanzas whose client will not come for them go back to the connector, which tells
- * their senders (XEP-0206 section 8).
+ * their senders (XEP-0206 section 7).
  *
  * A stanza is the client's or the connector's, never both's: with the first call all
  * that the connector shall have is moved to the stream's down queue, kept answers first,

@@ -93,7 +93,7 @@ void leg_begin_locked(bosh_store_t *st, record_t *r, unsigned n, chain_t *additi
     r->begun |= leg_bit(n);
     if (addition->len != sizeof(addition_t)) {
         chain_free_locked(st, addition);
-        r->up_gone |= leg_bit(n); /* there is nothing to do for a connector */
+        r->up_gone |= leg_bit(n); /* no connector could open it */
         return;
     }
     chain_take_locked(st, addition, a.block, sizeof(a.block));

@@ -73,10 +73,11 @@ static void report(bosh_store_t *st, record_t *r, const bosh_action_t *own, bosh
     }
 }
 
-/* Only what has nothing else to say adds a stream (XEP-0124 section 16.3). */
+/* Only what has nothing else to say adds a stream (XEP-0124 section 16.3), which is described
+ * or refused. */
 static bool is_addition(const bosh_request_t *req)
 {
-    return (req->asks & BOSH_ASKS_ADD) && req->payload.len == 0
+    return (req->asks & BOSH_ASKS_ADD) && (req->add || req->refused) && req->payload.len == 0
            && !(req->asks & (BOSH_ASKS_RESTART | BOSH_ASKS_TERMINATE | BOSH_ASKS_PAUSE));
 }
 

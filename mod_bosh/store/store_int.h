@@ -228,7 +228,7 @@ leg_t *leg_get(record_t *r, bosh_ref_t ref);
 uint8_t leg_find(const record_t *r, bosh_str_t name);
 /* Of a session that announces no streams they have no names: "". */
 void leg_name(const record_t *r, unsigned n, char text[BOSH_STREAM_CHARS + 1]);
-/* The stream begins, with an addition_t, or with nothing if its domain was refused. */
+/* The stream begins, with an addition_t. */
 void leg_begin_locked(bosh_store_t *st, record_t *r, unsigned n, chain_t *addition,
                       bosh_knocks_t *knocks);
 /* Nothing goes up any more. */

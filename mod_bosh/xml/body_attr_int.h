@@ -8,7 +8,7 @@
 #include "reader_int.h"
 
 /* Copies them from the root element into b->text, and points b->attr there.
- * Those nobody knows are ignored (XEP-0124 section 20, the schema's
+ * Those nobody knows are ignored (XEP-0124 section 22, the schema's
  * anyAttribute). */
 bosh_xml_verdict_t bosh_xml_take_body_attrs(bosh_body_t *b, const bosh_xml_element_t *e);
 

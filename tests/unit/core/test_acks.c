@@ -411,6 +411,69 @@ static void with_acks_terminate_leaves_the_unacknowledged_undelivered(void **sta
     assert_true(is_undelivered(R + 1));
 }
 
+/* It comes after the end, and says what it has. */
+static void an_ack_after_the_end_counts(void **state)
+{
+    (void)state;
+    exchange(0);
+    exchange(FIRST_RID);
+    ended_by_us(&d, BOSH_COND_SYSTEM_SHUTDOWN, BOSH_REASON_SHUTDOWN);
+    assert_true(is_undelivered(R) && is_undelivered(R + 1));
+    request_ack(&d, R + 2, 0, R);
+    assert_false(is_undelivered(R));
+    assert_true(is_undelivered(R + 1));
+}
+
+/* Two copies of a request, and the first one's answer is on its way. */
+static void a_repeat_during_the_write_takes_nothing_back(void **state)
+{
+    bosh_holder_t first;
+
+    (void)state;
+    d.s.leg[0].has_down = 1;
+    request(&d, R, 0);
+    first = d.holder;
+    assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_REPEAT);
+    assert_false(is_undelivered(R));
+    wrote(&d, R, first);
+    assert_true(is_undelivered(R));
+}
+
+/* Nobody asks for anything after the end, and nobody reports that a copy is written. */
+static void what_is_repeated_after_the_end_is_delivered(void **state)
+{
+    (void)state;
+    exchange(0);
+    assert_true(is_undelivered(R));
+    ended_by_us(&d, BOSH_COND_SYSTEM_SHUTDOWN, BOSH_REASON_SHUTDOWN);
+    assert_true(is_undelivered(R));
+    assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_REPEAT);
+    assert_false(is_undelivered(R));
+}
+
+/* An older copy of the request comes back, and takes the answer with it. Nobody asked for
+ * that one: the client has it, and went on. */
+static void a_replaced_copys_answer_proves_nothing(void **state)
+{
+    bosh_holder_t older, newer;
+
+    (void)state;
+    request(&d, R, 0);
+    older = d.holder;
+    d.now += 100;
+    request(&d, R, 0);
+    newer = d.holder;
+    d.s.leg[0].has_down = 1;
+    data(&d);
+    assert_int_equal(comes_back(&d, R, newer)->kind, BOSH_DO_ANSWER);
+    wrote(&d, R, newer);
+    request(&d, R + 1, 0);
+    assert_false(is_undelivered(R));
+    d.now += BOSH_REPLACED_MS;
+    assert_int_equal(comes_back(&d, R, older)->kind, BOSH_DO_REPEAT);
+    assert_false(is_undelivered(R));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +508,10 @@ int main(void)
         cmocka_unit_test_setup(with_acks_what_is_not_acknowledged_is_undelivered, open_with_acks),
         cmocka_unit_test_setup(with_acks_terminate_leaves_the_unacknowledged_undelivered,
                                open_with_acks),
+        cmocka_unit_test_setup(an_ack_after_the_end_counts, open_with_acks),
+        cmocka_unit_test_setup(a_repeat_during_the_write_takes_nothing_back, open_without),
+        cmocka_unit_test_setup(what_is_repeated_after_the_end_is_delivered, open_without),
+        cmocka_unit_test_setup(a_replaced_copys_answer_proves_nothing, open_without),
     };
 
     return cmocka_run_group_tests_name("acks", tests, NULL, NULL);

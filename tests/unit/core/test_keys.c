@@ -254,6 +254,18 @@ static void creation_needs_no_key(void **state)
     assert_broken(find(&d, BOSH_DO_ANSWER));
 }
 
+/* The client may still miss an answer, whatever a stranger asks for. */
+static void a_wrong_key_proves_no_delivery(void **state)
+{
+    (void)state;
+    d.s.leg[0].has_down = 1;
+    assert_int_equal(with_keys(R, 0, 99, 0)->kind, BOSH_DO_ANSWER);
+    wrote(&d, R, d.holder);
+    d.now += 1000;
+    assert_broken(with_keys(R + 1, 0, 50, 0));
+    assert_true(bosh_session_is_undelivered(&d.s, R % BOSH_SLOTS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +273,7 @@ int main(void)
         cmocka_unit_test(creation_needs_no_key),
         cmocka_unit_test_setup(each_key_follows_from_the_one_before, open_with_keys),
         cmocka_unit_test_setup(wrong_key_ends_the_session_and_does_nothing, open_with_keys),
+        cmocka_unit_test_setup(a_wrong_key_proves_no_delivery, open_with_keys),
         cmocka_unit_test_setup(missing_key_ends_the_session, open_with_keys),
         cmocka_unit_test_setup(key_that_nobody_expects_ends_the_session, open_without),
         cmocka_unit_test_setup(newkey_starts_a_sequence_later, open_without),

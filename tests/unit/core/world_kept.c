@@ -42,7 +42,9 @@ void world_check_repeat(world_t *w, const bosh_action_t *a, uint64_t rid)
     assert_memory_equal(&a->answer, &f->answer, sizeof(a->answer));
     assert_int_equal(a->slot, rid % BOSH_SLOTS);
     f->was_written = true;
-    f->was_received = false;
+    if (w->is_over || w->doing == BOSH_EV_REQUEST) {
+        f->was_received = w->is_over;
+    }
     w->report = w->report == rid ? 0 : w->report;
     w->last_attended = w->now;
 }
@@ -118,14 +120,12 @@ static bool is_undelivered(world_t *w, uint64_t rid)
     const leg_t *leg = &w->legs[f->n_leg];
     bosh_reason_t reason = leg->reason ? leg->reason : w->reason;
 
-    if (f->n == 0 || rid <= w->acked) {
+    if (f->n == 0 || rid <= w->acked || is_being_written(w, rid)) {
         return false;
     }
-    if (!f->was_written) {
-        return !is_being_written(w, rid);
-    }
-    return f->answer.kind != BOSH_ANSWER_TERMINATE && !f->was_received
-           && (w->s.terms.acks || reason != BOSH_REASON_CLIENT);
+    return !f->was_written
+           || (f->answer.kind != BOSH_ANSWER_TERMINATE && !f->was_received
+               && (w->s.terms.acks || reason != BOSH_REASON_CLIENT));
 }
 
 void world_check_kept(world_t *w)

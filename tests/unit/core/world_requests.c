@@ -56,7 +56,9 @@ static void arrive(world_t *w, uint64_t rid, saying_t said)
     f->arrived = true;
     f->said = world_sort(w, said);
     f->at = w->now;
-    world_note_arrival(w, said.ack);
+    if (world_key_fits(w, &said)) {
+        world_note_arrival(w, said.ack);
+    }
     if (f->said.asks & (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)) {
         world_expect_up(w, BOSH_DO_STORE, rid, 0);
     }
@@ -84,6 +86,7 @@ static void arrive_late(world_t *w, uint64_t rid, saying_t said)
         said.asks = 0; /* nothing goes up any more */
         arrive(w, rid, said);
         w->key = said.newkey ? said.newkey : said.key;
+        world_take_ack(w, said.ack);
         w->turn++;
     }
 }

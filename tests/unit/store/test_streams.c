@@ -760,6 +760,18 @@ static void stale_refs_hit_nothing(void **state)
     assert_int_equal(record()->core.state, BOSH_OPEN);
 }
 
+/* Nothing could ever open it, and so nothing would tell of its end. */
+static void a_stream_that_nobody_describes_does_not_begin(void **state)
+{
+    bosh_got_t got;
+
+    (void)state;
+    got = box_request(&box, &s, s.rid++, BOSH_ASKS_ADD, BOSH_ABSENT);
+    assert_int_equal(got, BOSH_GOT_HOLD);
+    assert_int_equal(record()->core.legs, 1);
+    assert_int_equal(record()->begun, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -769,6 +781,7 @@ int main(void)
         T(a_stream_that_is_gone_keeps_its_name_and_one_to_come_has_none),
         T(a_session_without_streams_knows_no_names),
         T(an_added_stream_has_a_task_and_a_greeting_of_its_own),
+        T(a_stream_that_nobody_describes_does_not_begin),
         T(a_stream_begins_without_a_free_block),
         T(a_refused_stream_has_a_name_and_nothing_else),
         T(without_the_feature_an_addition_is_an_empty_request),

@@ -155,6 +155,18 @@ static void repeated_before_it_is_the_clients(void **state)
     end_session(BOSH_REASON_SHUTDOWN);
     assert_int_equal(box_request(&box, &s, s.rid - 1, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
     assert_memory_equal(box.buf.p, "<a/>", 4);
+    assert_back(0, "");
+}
+
+static void what_is_being_written_is_the_clients_though_it_is_repeated(void **state)
+{
+    (void)state;
+    put(0, "<a/>");
+    answer_unwritten();
+    assert_int_equal(box_request(&box, &s, s.rid - 1, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
+    assert_memory_equal(box.buf.p, "<a/>", 4);
+    end_session(BOSH_REASON_SHUTDOWN);
+    assert_back(0, "");
 }
 
 /* The first call decides whose each stanza is: no answer gets the rest of one that was
@@ -337,6 +349,7 @@ int main(void)
         T(delivered_answers_are_not),
         T(a_repeat_of_what_was_taken_gets_the_end),
         T(repeated_before_it_is_the_clients),
+        T(what_is_being_written_is_the_clients_though_it_is_repeated),
         T(no_client_gets_the_rest),
         T(the_client_that_comes_first_gets_them),
         T(stanzas_that_come_after_the_end_are_taken_back_too),
