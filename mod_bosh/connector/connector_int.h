@@ -100,6 +100,7 @@ struct c2s_t {
     address_t address[MAX_ADDRESSES];
     uint8_t addresses, tried;
     bool is_up;        /* the server answered our present stream header */
+    bool has_spoken;   /* something followed that header */
     bool is_cut;       /* what was taken from the store may end within a stanza */
     bool opens;        /* features came, and the store was not told yet */
     bool was_opened;   /* the store knows */

@@ -13,6 +13,7 @@ void up_start_stream(c2s_t *c)
     bosh_xml_add_stream_header(&c->out, bosh_str(u->to),
                                u->from[0] ? bosh_str(u->from) : BOSH_ABSENT,
                                u->lang[0] ? bosh_str(u->lang) : BOSH_ABSENT);
+    c->has_spoken = false;
 }
 
 /* A server that closes first may have said why, and more: it is in the socket still. */
@@ -74,9 +75,14 @@ bool up_last_words(c2s_t *c, bosh_str_t words)
     return apr_socket_send(c->sock, c->out.p, &n) == APR_SUCCESS && n == c->out.len;
 }
 
-/* Sent before the server can answer it, so the parser is told in time. */
+/* Sent before the server can answer it, so the parser is told in time. Nothing is to be
+ * restarted where the header was the last that was said: node-xmpp-client asks for it
+ * before it logs in, and servers end such a stream. Only another `from` is news. */
 static void restart(c2s_t *c, const bosh_up_t *up)
 {
+    if (!c->has_spoken && !up->has_from) {
+        return;
+    }
     if (up->has_from) {
         bosh_store_restart_from(c->k->args->store, c->ref, c->upstream->from);
     }
@@ -107,6 +113,7 @@ static bool move_once(c2s_t *c, bosh_up_t *up)
     if (up->len > 0 && !write_some(c, k->io, up->len, &written)) {
         return false;
     }
+    c->has_spoken = c->has_spoken || up->len > 0;
     bosh_buf_add(&c->out, k->io + written, up->len - written);
     if (up->restart) {
         restart(c, up);

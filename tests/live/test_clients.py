@@ -5,11 +5,13 @@ import select
 import socket
 import struct
 import time
+from base64 import b64encode
 
 import pytest
 
 import procfs
 from bosh import Session, body_bytes, message
+from prosody import ACCOUNTS, DOMAIN
 from strictxml import BIND, CLIENT, HTTPBIND, SASL, STREAMS
 from waiting import PATIENCE, until
 
@@ -321,6 +323,23 @@ def test_xmpp4r_says_good_bye_with_presence(xmpp4r):
     assert session.pending[0][1].answer().status == 200
     connection.wait_ended()
     assert connection.stanzas[-1].tag == "{%s}presence" % CLIENT
+
+
+# ---- node-xmpp-client -----------------------------------------------------------------------------
+
+
+def test_node_xmpp_client_restarts_before_it_logs_in(site, prosody, new_session):
+    """It takes any connection for one that begins with a stream header of its own; the
+    request with <auth/> is on its way before the answer."""
+    session = new_session(site.main)
+    session.create(DOMAIN)
+    session.post(to=DOMAIN, xmpp_restart="true")
+    session.post("<auth xmlns='%s' mechanism='PLAIN'>%s</auth>" % (SASL, b64encode(
+        ("\0romeo\0" + ACCOUNTS["romeo"]).encode()).decode()))
+    session.wait_stanza("{%s}success" % SASL)
+    session.post(to=DOMAIN, xmpp_restart="true")
+    session.receive(lambda s: s.tag == "{%s}features" % STREAMS
+                    and s.find("{%s}bind" % BIND) is not None)
 
 
 # ---- Twisted, Tsung, jbosh --------------------------------------------------------------------------
