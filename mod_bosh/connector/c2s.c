@@ -107,6 +107,7 @@ void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
     c->born = k->now;
     bosh_buf_init(&c->out, 0);
     bosh_buf_init(&c->down, 0);
+    bosh_buf_init(&c->features, 0);
     bosh_buf_init(&c->error, 0);
     c->upstream = malloc(sizeof(*c->upstream));
     if (!c->upstream || !remember(k, c)) {
@@ -141,6 +142,7 @@ void c2s_destroy(c2s_t *c)
     bosh_buf_free(&c->out);
     bosh_buf_wipe(&c->down);
     bosh_buf_free(&c->down);
+    bosh_buf_free(&c->features);
     bosh_buf_free(&c->error);
     bosh_bouncer_free(&c->bouncer);
     free(c->upstream);

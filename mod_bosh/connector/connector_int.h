@@ -108,9 +108,10 @@ struct c2s_t {
     bool closed;       /* the server sent its closing tag */
     bosh_condition_t condition;
     bosh_reason_t reason;
-    bosh_buf_t out;   /* taken from the store, not yet written */
-    bosh_buf_t down;  /* parsed, not yet in the store */
-    bosh_buf_t error; /* what goes with the condition in the last answer */
+    bosh_buf_t out;      /* taken from the store, not yet written */
+    bosh_buf_t down;     /* parsed, not yet in the store */
+    bosh_buf_t features; /* the last ones, until something follows our header */
+    bosh_buf_t error;    /* what goes with the condition in the last answer */
     bosh_bouncer_t bouncer;
 };
 

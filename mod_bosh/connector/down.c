@@ -34,6 +34,10 @@ static void on_stanza(void *baton, bosh_stanza_kind_t kind, bosh_str_t xml)
     else if (c->state == STREAMING) {
         c->opens = c->opens || !c->was_opened;
         bosh_buf_add_str(&c->down, xml);
+        if (kind == BOSH_STANZA_FEATURES && !c->has_spoken) {
+            bosh_buf_clear(&c->features);
+            bosh_buf_add_str(&c->features, xml);
+        }
     }
 }
 

@@ -75,12 +75,31 @@ bool up_last_words(c2s_t *c, bosh_str_t words)
     return apr_socket_send(c->sock, c->out.p, &n) == APR_SUCCESS && n == c->out.len;
 }
 
-/* Sent before the server can answer it, so the parser is told in time. Nothing is to be
- * restarted where the header was the last that was said: node-xmpp-client asks for it
- * before it logs in, and servers end such a stream. Only another `from` is news. */
+static void note_spoken(c2s_t *c)
+{
+    c->has_spoken = true;
+    bosh_buf_free(&c->features); /* idle sessions stay small */
+}
+
+/* Where the header was the last that was said, nothing is to be restarted, and servers end
+ * a stream that begins twice; but node-xmpp-client asks for it before it logs in. It gets
+ * what the server would say: the features once more, or when they come. */
+static bool is_restart_of_nothing(c2s_t *c, const bosh_up_t *up)
+{
+    if (c->has_spoken || up->has_from) {
+        return false; /* another `from` is news */
+    }
+    if (c->features.len > 0) {
+        bosh_buf_add_str(&c->down, bosh_buf_str(&c->features));
+        down_put(c);
+    }
+    return true;
+}
+
+/* Sent before the server can answer it, so the parser is told in time. */
 static void restart(c2s_t *c, const bosh_up_t *up)
 {
-    if (!c->has_spoken && !up->has_from) {
+    if (is_restart_of_nothing(c, up)) {
         return;
     }
     if (up->has_from) {
@@ -113,7 +132,9 @@ static bool move_once(c2s_t *c, bosh_up_t *up)
     if (up->len > 0 && !write_some(c, k->io, up->len, &written)) {
         return false;
     }
-    c->has_spoken = c->has_spoken || up->len > 0;
+    if (up->len > 0 && !c->has_spoken) {
+        note_spoken(c);
+    }
     bosh_buf_add(&c->out, k->io + written, up->len - written);
     if (up->restart) {
         restart(c, up);

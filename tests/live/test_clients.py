@@ -328,12 +328,15 @@ def test_xmpp4r_says_good_bye_with_presence(xmpp4r):
 # ---- node-xmpp-client -----------------------------------------------------------------------------
 
 
-def test_node_xmpp_client_restarts_before_it_logs_in(site, prosody, new_session):
-    """It takes any connection for one that begins with a stream header of its own; the
-    request with <auth/> is on its way before the answer."""
+@pytest.mark.parametrize("waits", [True, False], ids=["waits", "hurries"])
+def test_node_xmpp_client_restarts_before_it_logs_in(site, prosody, new_session, waits):
+    """It takes any connection for one that begins with a stream header of its own. It gets the
+    features once more; the server sees nothing of it."""
     session = new_session(site.main)
     session.create(DOMAIN)
     session.post(to=DOMAIN, xmpp_restart="true")
+    if waits:
+        session.receive(lambda s: s.tag == "{%s}features" % STREAMS)
     session.post("<auth xmlns='%s' mechanism='PLAIN'>%s</auth>" % (SASL, b64encode(
         ("\0romeo\0" + ACCOUNTS["romeo"]).encode()).decode()))
     session.wait_stanza("{%s}success" % SASL)
