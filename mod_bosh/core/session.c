@@ -10,7 +10,8 @@
  *       c. repeat the kept answer, or take the place of the older copy that still
  *          waits
  *   2. the session is over: its true condition                 (17)
- *   3. its rid is too old to be repeated: item-not-found       (14.3)
+ *   3. its rid is too old to be repeated: item-not-found       (14.3); unless its client
+ *      has gone: an aborted copy that was long on its way says nothing new, to nobody
  *   4. its rid is beyond the window: item-not-found            (14.2)
  *   5. too many requests without an answer: policy-violation   (11)
  *   6. it is let in, and has its turn when all before it have had theirs: turn.c
@@ -168,6 +169,9 @@ static void on_request(step_t *st)
     }
     else if (s->state >= BOSH_CLOSING) {
         on_late(st);
+    }
+    else if (ev->rid < s->next_rid && same_holder(ev->holder, BOSH_NOBODY)) {
+        reply(st, BOSH_ANSWER_ERROR, BOSH_COND_NONE);
     }
     else if (ev->rid < s->next_rid || !window_has_room(s, ev->rid, ev->asks)) {
         end_with_reply(st, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_RID);

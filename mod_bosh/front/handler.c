@@ -93,20 +93,27 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
  */
 static void look_behind(request_rec *r, guest_t *g)
 {
+    conn_rec *c = r->connection;
     apr_bucket_brigade *bb;
+    apr_off_t len = 0;
     apr_status_t rv;
+    bool is_urgent;
 
-    if (r->connection->master) {
+    if (c->master) {
         return; /* an HTTP/2 stream: mod_http2 looks after its connection */
     }
-    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    rv =
-        ap_get_brigade(r->connection->input_filters, bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);
-    if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {
+    bb = apr_brigade_create(r->pool, c->bucket_alloc);
+    rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);
+    is_urgent = rv == APR_SUCCESS && apr_brigade_length(bb, 0, &len) == APR_SUCCESS && len > 0;
+    apr_brigade_destroy(bb);
+    g->hung_up = rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv);
+    if (!is_urgent && !g->hung_up) {
+        /* httpd's own filter takes the end for nothing to read, at first. */
+        g->hung_up = resume_is_hung_up(c, &is_urgent);
+    }
+    if (is_urgent) {
         g->asks |= BOSH_ASKS_URGENT;
     }
-    g->hung_up = rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv);
-    apr_brigade_destroy(bb);
 }
 
 static int serve(request_rec *r, bench_t *b)

@@ -1,6 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Requests whose clients went away and on to the next one, as pages do that are reloaded:
 what the random test found, move by move."""
+import os
+import signal
+
 import pytest
 
 import bosh
@@ -46,3 +49,28 @@ def test_early_request_that_was_left_holds_up_nobody(wide, fake, pause):
     fourth.silent(0.1)
     fake.connection().push("three")
     assert fourth.answer(3).texts() == ["three"]
+
+
+def test_copy_that_was_aborted_and_is_read_late_ends_no_session(site, fake, new_session):
+    """As after a restart, when connections have waited to be accepted."""
+    session = new_session(site.main).open("echo.fake")
+    old = session.bytes(message("echo.fake", "n0"))
+    session.free_wire().ask(old)
+    for n in range(1, 5):
+        session.send_message("echo.fake", "n%d" % n)
+        session.wait_message("n%d" % n)
+    children = site.httpd.children()
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    try:
+        wire = site.main.wire()
+        wire.send(old)
+        wire.close()
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGCONT)
+    until(lambda: procfs.server_side(site.main.port, wire.client_port) is None, 5,
+          "the server to see that its client is gone")
+    session.send_message("echo.fake", "goes on")
+    session.wait_message("goes on")
+    fake.connection().wait_bodies("n0", "n1", "n2", "n3", "n4", "goes on")

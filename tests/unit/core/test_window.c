@@ -117,6 +117,22 @@ static void too_old_and_too_high_get_the_same_answer(void **state)
     assert_memory_equal(&low.answer, &high.answer, sizeof(low.answer));
 }
 
+/* While httpd restarts, a connection may wait for seconds before it is read, and its client
+ * may have closed it long ago. */
+static void too_old_a_copy_of_a_client_that_has_gone_says_nothing(void **state)
+{
+    bosh_event_t ev = { .kind = BOSH_EV_REQUEST, .rid = R, .holder = BOSH_NOBODY };
+
+    (void)state;
+    exchange(9);
+    ev.asks = BOSH_ASKS_PAYLOAD | BOSH_ASKS_TERMINATE;
+    bosh_step(&d.s, &ev, d.now, &d.acts);
+    assert_int_equal(d.acts.n, 1);
+    assert_int_equal(d.acts.a[0].kind, BOSH_DO_REPLY);
+    assert_int_equal(d.s.state, BOSH_OPEN);
+    assert_int_equal(request(&d, R + 9, 0)->kind, BOSH_DO_HOLD);
+}
+
 static void rids_before_the_first_end_the_session(void **state)
 {
     (void)state;
@@ -268,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup(far_too_high_rids_end_the_session, open_session),
         cmocka_unit_test_setup(repeats_as_many_answers_as_requests, open_session),
         cmocka_unit_test_setup(too_old_and_too_high_get_the_same_answer, open_session),
+        cmocka_unit_test_setup(too_old_a_copy_of_a_client_that_has_gone_says_nothing, open_session),
         cmocka_unit_test_setup(rids_before_the_first_end_the_session, open_session),
         cmocka_unit_test_setup(a_kept_answer_is_dropped_when_it_left_the_window, open_session),
         cmocka_unit_test_setup(who_was_refused_has_consumed_nothing, open_session),
