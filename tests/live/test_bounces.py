@@ -10,6 +10,7 @@ import time
 import pytest
 
 import bosh
+import seeds
 from httpd import ASAN
 from play import CLOSING, STANZA_ERRORS, Play, bounces, tag, text_message, texts, wait_over, cut
 from prosody import ACCOUNTS, DOMAIN
@@ -210,7 +211,7 @@ def flow(p, count):
 def test_nothing_is_lost_nor_doubled_by_an_end_in_the_flow(play, end):
     """Each message is delivered or bounced, whatever the moment; only those that are
     behind the closing tag are neither."""
-    dice = random.Random()
+    dice = random.Random(seeds.choose())
     for n in range(20):
         p = play("bound")
         names = flow(p, 150)
@@ -244,7 +245,7 @@ def check_overlap(delivered, back, most, names):
 
 
 def test_nothing_is_lost_when_clients_vanish_in_the_flow(site, fake, new_session):
-    dice = random.Random()
+    dice = random.Random(seeds.choose())
     plays = []
     for n in range(15):
         fake.mark()
@@ -252,15 +253,17 @@ def test_nothing_is_lost_when_clients_vanish_in_the_flow(site, fake, new_session
         p.names = flow(p, 100)
         p.answers = []
         for _ in range(dice.randrange(8)):
+            if p.names[-1] in texts(p.answers):
+                break
             p.session.post()
             p.answers.append(p.collect())
         p.hang_up()
         plays.append(p)
     for p in plays:
         wait_over(p.server)
-        check_overlap(texts(p.answers), [b[2] for b in bounces(p.server)],
-                      len(texts(p.answers[-1:])), p.names)
-        assert p.names[-1] in [b[2] for b in bounces(p.server)]
+        back = [b[2] for b in bounces(p.server)]
+        check_overlap(texts(p.answers), back, len(texts(p.answers[-1:])), p.names)
+        assert p.names[-1] in back
 
 
 # ---- a real server ---------------------------------------------------------------------------
