@@ -21,6 +21,7 @@
  *   trim.c       memory that a waiting connection does not need
  *   tickets.c    guests by ticket
  *   timers.c     guests by the time they are due
+ *   emptying.c   the child is to end: what its guests are told
  *   signals.c    prefork: no signal in a critical section
  *   stop.c       does httpd stop, or only this child?
  *
@@ -119,18 +120,20 @@ void queue_hurry(bosh_msec_t now);
 /* When to look at that again, at the latest at `until`. */
 bosh_msec_t queue_patience_ends(bosh_msec_t now, bosh_msec_t until);
 
+/* Without the mutex: the calling thread sees them, for there are no workers any more. */
+void queue_see_all(void);
+
 /* Nobody else may use the connection now. */
 void trim_connection(conn_rec *c);
 
 /* ---- room.c ------------------------------------------------------------- */
 
 apr_status_t room_open(apr_pool_t *p, bosh_store_t *store, bosh_wake_t *wake, uint32_t child);
+bool room_is_open(void);
 /* Stops the thread; guests stay where they are. */
 void room_close(void);
-/* httpd wants the child to end: no new guests, the present ones leave soon; with the end
- * of their sessions if httpd stops gracefully. */
-void room_empty(bool graceful);
-bool room_is_emptying(void);
+/* The thread shall look around now. From any thread, and without the mutex. */
+void room_rouse(void);
 
 bosh_store_t *room_store(void);
 uint32_t room_child(void);
@@ -155,6 +158,20 @@ void stop_prepare(apr_pool_t *p);
 bool stop_is_possible(void);
 /* Soon after that; where it is possible. */
 bool stop_is_certain(void);
+/* No restart began. */
+bool stop_is_same_generation(void);
+
+/* ---- emptying.c ---------------------------------------------------------- */
+
+/* httpd wants the child to end: no new guests, the present ones leave soon; with the end
+ * of their sessions if httpd stops. Once the room is open. */
+void emptying_begin(bool graceful);
+bool room_is_emptying(void);
+/* The thread itself answers those who wait: there is nobody else any more. */
+bool emptying_without_workers(void);
+/* On the thread, and when to do that at the latest. */
+void emptying_look(bosh_msec_t now);
+bosh_msec_t emptying_next_look(bosh_msec_t now, bosh_msec_t until);
 
 /* ---- signals.c ---------------------------------------------------------- */
 

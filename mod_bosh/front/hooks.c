@@ -56,7 +56,9 @@ void bosh_front_child_init(apr_pool_t *p, server_rec *s)
 static void child_stopping(apr_pool_t *p, int graceful)
 {
     (void)p;
-    room_empty(graceful);
+    if (room_is_open()) {
+        emptying_begin(graceful);
+    }
 }
 
 static void suspend_connection(conn_rec *c, request_rec *r)

@@ -8,24 +8,35 @@
 
 #include "front_int.h"
 
-#define PER_WORKER  16
-#define PATIENCE_MS 5
+#define PER_WORKER    16
+#define PATIENCE_MS   5
+/* What one client may take when there are no workers left: httpd kills children that
+ * stay. */
+#define LAST_WRITE_MS 50
 
 static guest_t *first, *last;
 static unsigned queued, workers; /* workers asked, and not yet through */
 static bosh_msec_t asked;        /* when one was asked last */
 
+/* Mutex held. */
 static guest_t *take_first(void)
 {
-    guest_t *g;
+    guest_t *g = first;
 
-    room_lock();
-    g = first;
     if (g) {
         first = g->next;
         queued--;
     }
-    else {
+    return g;
+}
+
+static guest_t *take_next(void)
+{
+    guest_t *g;
+
+    room_lock();
+    g = take_first();
+    if (!g) {
         workers--;
     }
     room_unlock();
@@ -37,7 +48,7 @@ static void see_guests(void *baton)
     guest_t *g;
 
     (void)baton;
-    while ((g = take_first()) != NULL) {
+    while ((g = take_next()) != NULL) {
         resume_guest(g);
     }
 }
@@ -80,4 +91,19 @@ bosh_msec_t queue_patience_ends(bosh_msec_t now, bosh_msec_t until)
         return until;
     }
     return end > now ? end : now;
+}
+
+void queue_see_all(void)
+{
+    guest_t *g;
+
+    do {
+        room_lock();
+        g = take_first();
+        room_unlock();
+        if (g) {
+            apr_socket_timeout_set(ap_get_conn_socket(g->c), LAST_WRITE_MS * 1000);
+            resume_guest(g);
+        }
+    } while (g);
 }

@@ -190,7 +190,7 @@ static bool may_go(guest_t *g)
 
 static void resume_idle(guest_t *g)
 {
-    if (may_go(g)) {
+    if (emptying_without_workers() || may_go(g)) {
         end_guest(g);
     }
     else {

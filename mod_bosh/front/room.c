@@ -15,18 +15,15 @@
 
 APLOG_USE_MODULE(bosh);
 
-#define MAX_GUESTS   65536
-#define SWEEP_MS     1000         /* longest sleep: mail whose knock was lost */
-#define RECHECK_MS   BOSH_SEC(30) /* for those who only wait for mail */
-#define LINGER_MS    BOSH_SEC(2)
+#define MAX_GUESTS 65536
+#define SWEEP_MS   1000         /* longest sleep: mail whose knock was lost */
+#define RECHECK_MS BOSH_SEC(30) /* for those who only wait for mail */
+#define LINGER_MS  BOSH_SEC(2)
 /* Who stays longer than this gives back the memory that its last request took. */
-#define TRIM_MS      1000
+#define TRIM_MS    1000
 /* The worker that let go of a connection may still touch it for a moment. */
-#define GRACE_MS     200
-#define MAIL_BATCH   128
-/* How soon after its children the PidFile must have gone if httpd stops. */
-#define STOP_MS      200
-#define STOP_LOOK_MS 10
+#define GRACE_MS   200
+#define MAIL_BATCH 128
 
 static struct {
     apr_thread_mutex_t *mutex;
@@ -38,8 +35,6 @@ static struct {
     uint32_t child;
     bosh_msec_t asleep_until; /* 0: awake */
     guest_t *calling;         /* to be queued for workers; the thread's own list */
-    bool emptying;
-    bosh_msec_t stop_until; /* until then it may turn out that httpd stops; 0: it will not */
     bool closing;
 } room;
 
@@ -58,9 +53,9 @@ void room_send_knocks(bosh_knocks_t *knocks)
     bosh_wake_send(room.wake, knocks);
 }
 
-bool room_is_emptying(void)
+void room_rouse(void)
 {
-    return __atomic_load_n(&room.emptying, __ATOMIC_RELAXED);
+    apr_pollset_wakeup(room.pollset);
 }
 
 void room_lock(void)
@@ -162,7 +157,7 @@ static bosh_msec_t next_look(guest_t *g, bosh_msec_t due)
 {
     bosh_msec_t now = bosh_now();
 
-    if (room.emptying && !(g->asks & BOSH_ASKS_URGENT)) {
+    if (room_is_emptying() && !(g->asks & BOSH_ASKS_URGENT)) {
         g->asks |= BOSH_ASKS_URGENT;
         return now;
     }
@@ -183,8 +178,8 @@ void room_idle(guest_t *g, bosh_msec_t until)
 {
     poll_begin(g);
     room_lock();
-    /* room_empty() hurried those who were idle then. */
-    hand_over(g, GUEST_IDLE, room.emptying ? bosh_now() : until);
+    /* emptying_begin() hurried those who were idle then. */
+    hand_over(g, GUEST_IDLE, room_is_emptying() ? bosh_now() : until);
 }
 
 void room_linger(guest_t *g, bool wait_for_client)
@@ -363,9 +358,7 @@ static apr_interval_time_t begin_sleep(bosh_msec_t now)
     if (g && g->due < until) {
         until = g->due > now ? g->due : now;
     }
-    if (room.stop_until && now + STOP_LOOK_MS < until) {
-        until = now + STOP_LOOK_MS;
-    }
+    until = emptying_next_look(now, until);
     until = queue_patience_ends(now, until);
     room.asleep_until = until;
     room_unlock();
@@ -384,46 +377,13 @@ static void handle_sockets(apr_int32_t n, const apr_pollfd_t *fds)
     room_unlock();
 }
 
-static bool is_waiting(const guest_t *g)
+static void look_around(bosh_msec_t now)
 {
-    return g->state == GUEST_PARKED || g->state == GUEST_IDLE;
-}
-
-static void note_urgent(guest_t *g, bosh_msec_t now)
-{
-    (void)now;
-    g->asks |= BOSH_ASKS_URGENT;
-}
-
-static void send_home(bosh_msec_t now)
-{
-    room_lock();
-    ticket_each(note_urgent, now);
-    timer_hurry(is_waiting, now);
-    room_unlock();
-}
-
-static void end_sessions(bosh_msec_t now)
-{
-    bosh_knocks_t knocks = { 0 };
-
-    bosh_store_end_all(room.store, BOSH_COND_SYSTEM_SHUTDOWN, BOSH_REASON_SHUTDOWN, now, &knocks);
-    room_send_knocks(&knocks);
-}
-
-/* The guests wait until it is known what to tell them. */
-static void look_for_stop(bosh_msec_t now)
-{
-    bool stops = stop_is_certain();
-
-    if (stops) {
-        end_sessions(now);
-    }
-    if (stops || now >= room.stop_until) {
-        room_lock();
-        room.stop_until = 0;
-        room_unlock();
-        send_home(now);
+    emptying_look(now);
+    run_timers(now);
+    send_called();
+    if (emptying_without_workers()) {
+        queue_see_all();
     }
 }
 
@@ -454,33 +414,15 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *data)
             read_mail(now);
             swept = now;
         }
-        if (__atomic_load_n(&room.stop_until, __ATOMIC_RELAXED)) {
-            look_for_stop(now);
-        }
-        run_timers(now);
-        send_called();
+        look_around(now);
+    }
+    if (emptying_without_workers()) {
+        look_around(bosh_now());
     }
     return NULL;
 }
 
 /* ---- life --------------------------------------------------------------- */
-
-void room_empty(bool graceful)
-{
-    bosh_msec_t now = bosh_now();
-
-    if (!room.thread) {
-        return;
-    }
-    __atomic_store_n(&room.emptying, true, __ATOMIC_RELAXED);
-    if (graceful && stop_is_possible()) {
-        __atomic_store_n(&room.stop_until, now + STOP_MS, __ATOMIC_RELAXED);
-    }
-    else {
-        send_home(now);
-    }
-    apr_pollset_wakeup(room.pollset);
-}
 
 static apr_status_t watch_door(apr_pool_t *p)
 {
@@ -508,6 +450,11 @@ apr_status_t room_open(apr_pool_t *p, bosh_store_t *store, bosh_wake_t *wake, ui
         rv = ap_thread_create(&room.thread, NULL, run, NULL, p);
     }
     return rv;
+}
+
+bool room_is_open(void)
+{
+    return room.thread != NULL;
 }
 
 void room_close(void)

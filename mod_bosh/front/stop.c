@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * A child that is to end gracefully is not told why: because httpd restarts, because there
- * are more children than needed, or because httpd stops. Only in the last case sessions
- * end with it. What can be seen of a graceful stop: the parent did not begin a new
- * generation, and it removes its PidFile as soon as the children were told.
+ * A child that is to end is not told why: because httpd restarts, because there are more
+ * children than needed, or because httpd stops. Only in the last case sessions end with it.
+ * What can be seen: a restart begins a new generation before it tells its children. If none
+ * began, an ungraceful end is a stop; a graceful one is if the parent removes its PidFile,
+ * which it does as soon as the children were told.
  */
 
 #include "front_int.h"
@@ -36,13 +37,18 @@ void stop_prepare(apr_pool_t *p)
     pid_file = path && is_there(path) ? path : NULL;
 }
 
-bool stop_is_possible(void)
+bool stop_is_same_generation(void)
 {
     int generation;
 
-    return pid_file && ap_mpm_query(AP_MPMQ_GENERATION, &generation) == APR_SUCCESS
+    return ap_mpm_query(AP_MPMQ_GENERATION, &generation) == APR_SUCCESS
            && ap_exists_scoreboard_image()
            && ap_scoreboard_image->global->running_generation == generation;
+}
+
+bool stop_is_possible(void)
+{
+    return pid_file && stop_is_same_generation();
 }
 
 bool stop_is_certain(void)

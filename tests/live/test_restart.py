@@ -134,6 +134,23 @@ def test_ten_graceful_restarts_leave_no_process_and_no_descriptor_behind(make_ht
     assert procfs.fd_count(connector) <= descriptors[1] + 2
 
 
+def test_hard_restart_answers_those_who_wait_and_ends_no_session(make_httpd, fake, new_session):
+    server = make_httpd(servers=2)
+    connector = server.connector()
+    sessions = [new_session(bosh.Endpoint(server.port), stubborn=True).open("echo.fake")
+                for _ in range(4)]
+    for n in range(3):
+        for session in sessions:
+            session.hold().held()
+        server.restart()
+        for session in sessions:
+            answer = session.collect()
+            assert (answer.status, answer.type, answer.stanzas) == (200, None, [])
+            session.send_message("echo.fake", "n%d" % n)
+            session.wait_message("n%d" % n)
+    assert server.connectors() == [connector]
+
+
 def test_hard_restart_leaves_one_connector_and_new_sessions_work(make_httpd, fake, new_session):
     server = make_httpd()
     server.restart()

@@ -61,13 +61,16 @@ def test_connector_that_is_told_to_stop_says_system_shutdown(make_httpd, fake, n
     new_session(bosh.Endpoint(server.port)).open("echo.fake")
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("children", [1, 3])
-def test_graceful_stop_of_httpd_is_system_shutdown(make_httpd, fake, new_session, children):
+@pytest.mark.parametrize("how", [signal.SIGWINCH, signal.SIGTERM], ids=["gracefully", "at_once"])
+def test_stop_of_httpd_is_system_shutdown(make_httpd, fake, new_session, how, children, tls):
     server = make_httpd(servers=children, server_limit=children)
-    sessions = [new_session(bosh.Endpoint(server.port)).open("echo.fake") for _ in range(6)]
+    endpoint = bosh.Endpoint(server.tls_port, tls=True) if tls else bosh.Endpoint(server.port)
+    sessions = [new_session(endpoint).open("echo.fake") for _ in range(6)]
     for session in sessions:
         session.hold().held()
-    os.kill(server.parent, signal.SIGWINCH)
+    os.kill(server.parent, how)
     for session in sessions:
         answer = session.collect()
         assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
