@@ -33,6 +33,13 @@ static int leave_unanswered(request_rec *r)
     return DONE;
 }
 
+static int leave_to_nobody(request_rec *r)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                  BOSHNO(3009) "the client hung up before its request was looked at");
+    return leave_unanswered(r);
+}
+
 /* A session born over TLS: XEP-0124 section 19.1 says to close the connection, and
  * not to end the session, which would be what an attacker wants. */
 static int close_exposed(request_rec *r)
@@ -128,7 +135,7 @@ static int serve(request_rec *r, bench_t *b)
     }
     look_behind(r, g);
     admit(r, b, g, &a);
-    rc = g->hung_up ? leave_unanswered(r) : act_on(r, b, g, &a);
+    rc = g->hung_up ? leave_to_nobody(r) : act_on(r, b, g, &a);
     if (!hold_can_suspend(r) && g->ticket) {
         hold_release(g);
     }

@@ -76,6 +76,8 @@ static void abandon(guest_t *g)
 {
     bosh_knocks_t knocks = { 0 };
 
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, g->r,
+                  BOSHNO(3008) "the client hung up while its request was held");
     bosh_store_gone(room_store(), g->ref, g->rid, room_holder(g), bosh_now(), &knocks);
     room_send_knocks(&knocks);
     g->c->keepalive = AP_CONN_CLOSE;

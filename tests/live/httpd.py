@@ -102,6 +102,8 @@ class Httpd:
         if self.with_bosh:
             lines += ["LoadModule bosh_module %s" % module_path(),
                       "LogLevel %s" % self.log_level]
+            if self.mpm == "event":  # tells when it sheds connections that are kept alive
+                lines[-1] += " mpm_event:trace1"
         if os.geteuid() == 0:
             lines += ["User www-data", "Group www-data"]
         lines += ['TypesConfig "%s/mime.types"' % self.root,
