@@ -14,4 +14,9 @@ AC_ARG_ENABLE([werror],
 AC_ARG_ENABLE([asan],
     [AS_HELP_STRING([--enable-asan], [build with the address and undefined-behaviour sanitizers])],
     [], [enable_asan=no])
+AC_ARG_ENABLE([faults],
+    [AS_HELP_STRING([--enable-faults], [build in faults that tests call up: never for a real site])],
+    [], [enable_faults=no])
+AS_IF([test "$enable_faults" = yes], [BOSH_FAULTS=-DBOSH_FAULTS])
+AC_SUBST([BOSH_FAULTS])
 ])

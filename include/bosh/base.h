@@ -138,4 +138,21 @@ void bosh_log_at(bosh_log_level_t level, const char *file, int line, const char 
  * documentation for it. Numbers are unique; tests/guard checks that. */
 #define BOSHNO(n) "BOSH" #n ": "
 
+/* ---- faults: only in a build with --enable-faults, for tests -------------- */
+
+#ifdef BOSH_FAULTS
+/* Whether this defect is to show now: BOSH_FAULT="NAME" or "NAME:N", then at each Nth time
+ * that this process comes here. */
+bool bosh_fault(const char *name);
+/* The process kills itself here: BOSH_CRASH_AT="NAME" or "NAME:N", at the Nth time that
+ * this process comes here. With BOSH_CRASH_ONCE=FILE only who can remove that file dies.
+ * Needs no lock; may be called inside any. */
+void bosh_crash_point(const char *name);
+#define BOSH_FAULT(name)       bosh_fault(name)
+#define BOSH_CRASH_POINT(name) bosh_crash_point(name)
+#else
+#define BOSH_FAULT(name)       false
+#define BOSH_CRASH_POINT(name) ((void)0)
+#endif
+
 #endif
