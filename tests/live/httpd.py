@@ -205,7 +205,14 @@ class Httpd:
     def _is_ready(self):
         if not self.is_running():
             raise Unhealthy("httpd ended at once")
-        return self.get_static() == 200
+        return self.get_static() == 200 and self._has_all_threads()
+
+    def _has_all_threads(self):
+        """The event MPM closes a connection that was kept alive when its next request finds
+        no idle worker; and a child that has just begun has few."""
+        return (self.mpm != "event" or self.debug
+                or (len(self.children()) >= min(self.servers, self.server_limit)
+                    and all(procfs.threads(p) > self.threads for p in self.children())))
 
     def get_static(self, timeout=5.0):
         """Status of a GET of the static file on a new connection; 0: none."""
@@ -234,13 +241,13 @@ class Httpd:
         os.kill(self.parent, signal.SIGUSR1)
         if wait:
             until(lambda: self.count_log("resuming normal operations") > before
-                  and self.get_static() == 200, 15, "the graceful restart")
+                  and self._is_ready(), 15, "the graceful restart")
 
     def restart(self):
         before = self.count_log("resuming normal operations")
         os.kill(self.parent, signal.SIGHUP)
         until(lambda: self.count_log("resuming normal operations") > before
-              and self.get_static() == 200, 20, "the hard restart")
+              and self._is_ready(), 20, "the hard restart")
 
     # ---- processes ----------------------------------------------------------------
 
