@@ -57,7 +57,7 @@ def test_missed_answer_is_reported(site, fake, new_session):
     started = time.monotonic()
     request = session.bytes(ack=session.rid - 1)
     answer = site.main.wire().ask(request)
-    assert time.monotonic() - started < 1.0 * PATIENCE
+    assert time.monotonic() - started < 5 * PATIENCE
     assert attr(answer, "report") == str(session.rid - 1)
     assert 150 <= int(attr(answer, "time")) < 5000 * PATIENCE
     time.sleep(0.1)

@@ -166,7 +166,7 @@ def test_length_beyond_the_limit_is_refused_unread(site, headers):
     answer = wire.answer()
     assert (answer.status, answer.condition) == (200, "bad-request")
     assert answer.header("Connection") == "close"
-    assert time.monotonic() - started < 1.0 * PATIENCE
+    assert time.monotonic() - started < 5 * PATIENCE
 
 
 @pytest.mark.parametrize("headers", [

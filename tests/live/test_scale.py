@@ -148,7 +148,7 @@ def test_sessions_created_at_the_same_moment_do_not_wait_for_each_other(make_htt
             wire.send(creation())
         for wire in wires:
             assert wire.answer(5).body.get("sid")
-        assert time.monotonic() - started < 1.0 * PATIENCE
+        assert time.monotonic() - started < 4 * PATIENCE
         for wire in wires:
             wire.close()
 
