@@ -241,7 +241,7 @@ class Httpd:
         os.kill(self.parent, signal.SIGUSR1)
         if wait:
             until(lambda: self.count_log("resuming normal operations") > before
-                  and self._is_ready(), 15, "the graceful restart")
+                  and self.get_static() == 200, 15, "the graceful restart")
 
     def restart(self):
         before = self.count_log("resuming normal operations")
