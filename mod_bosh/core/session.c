@@ -347,6 +347,7 @@ void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_
         end_tick(&st);
         settle(&st);
         break;
+    case BOSH_EV_STILL: end_forgive(&st); break;
     }
     note_idleness(s, now);
 }
