@@ -135,13 +135,14 @@ typedef struct bosh_request_t {
 } bosh_request_t;
 
 typedef enum bosh_got_t {
-    BOSH_GOT_ANSWER,  /* write outcome.answer with payload */
-    BOSH_GOT_HOLD,    /* wait; come back at outcome.due (0: when mail says so) */
-    BOSH_GOT_UNKNOWN, /* no such session: item-not-found */
-    BOSH_GOT_EXPOSED, /* a session born over TLS, asked for without it: close the
+    BOSH_GOT_ANSWER,   /* write outcome.answer with payload */
+    BOSH_GOT_HOLD,     /* wait; come back at outcome.due (0: when mail says so) */
+    BOSH_GOT_UNKNOWN,  /* no such session: item-not-found */
+    BOSH_GOT_EXPOSED,  /* a session born over TLS, asked for without it: close the
                          connection, leave the session alone */
-    BOSH_GOT_NO_ROOM, /* nothing was taken: come again later */
-    BOSH_GOT_FULL     /* no session more can be created */
+    BOSH_GOT_NO_ROOM,  /* nothing was taken: come again later */
+    BOSH_GOT_FULL,     /* no session more can be created */
+    BOSH_GOT_NO_RANDOM /* nor without random bytes: never a weak sid */
 } bosh_got_t;
 
 typedef struct bosh_outcome_t {

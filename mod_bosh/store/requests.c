@@ -171,9 +171,9 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
 
     init_outcome(o, out, BOSH_GOT_FULL);
     sid_text[0] = '\0';
-    /* Never a weak sid: without random bytes there is no session. */
     if (apr_generate_random_bytes(sid, sizeof(sid)) != APR_SUCCESS
         || (birth->terms.streams > 1 && !names_make(&names))) {
+        o->got = BOSH_GOT_NO_RANDOM;
         return;
     }
     if (!store_lock(st, &o->knocks)) {
