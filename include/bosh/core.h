@@ -292,6 +292,7 @@ typedef enum bosh_event_kind_t {
     BOSH_EV_UP_ENDED, /* the server's stream is gone: condition, reason */
     BOSH_EV_END,      /* end it from our side: condition, reason */
     BOSH_EV_TICK,     /* time has passed */
+    BOSH_EV_RELEASE,  /* what is held shall be answered: its client has to go on */
     BOSH_EV_STILL     /* from `since` to now nobody could be served */
 } bosh_event_kind_t;
 

@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -28,6 +29,7 @@ struct wishes {
     int64_t interrupt;     /* each so-manyth call gets EINTR; 0: none */
     int64_t most_bytes;    /* of one read or write on a socket; 0: any */
     int64_t no_random;     /* getrandom() fails */
+    int64_t needy;         /* the process that gets no more descriptors; 0: none */
     int64_t calls, broken; /* told: calls that might have failed, and that did */
 };
 
@@ -117,6 +119,30 @@ ssize_t getrandom(void *p, size_t len, unsigned flags)
         return -1;
     }
     return next(p, len, flags);
+}
+
+/* ---- descriptors -------------------------------------------------------------- */
+
+/* Another user's process can be limited only by the privileged; a process itself may. */
+static void limit_descriptors(void)
+{
+    static int64_t limited; /* the process for which this was done: it may have forked */
+    static struct rlimit before;
+    int64_t pid = getpid();
+    struct rlimit now;
+    int saved = errno;
+
+    if (wishes->needy == pid && limited != pid && getrlimit(RLIMIT_NOFILE, &before) == 0) {
+        now = before;
+        now.rlim_cur = 3;
+        setrlimit(RLIMIT_NOFILE, &now);
+        limited = pid;
+    }
+    else if (wishes->needy != pid && limited == pid) {
+        setrlimit(RLIMIT_NOFILE, &before);
+        limited = 0;
+    }
+    errno = saved;
 }
 
 /* ---- interruptions ------------------------------------------------------------- */
@@ -223,9 +249,21 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 
 int epoll_wait(int fd, struct epoll_event *ev, int n, int ms)
 {
+    int rc;
     NEXT(epoll_wait)
 
-    return is_interrupted() ? -1 : next(fd, ev, n, ms);
+    limit_descriptors();
+    rc = is_interrupted() ? -1 : next(fd, ev, n, ms);
+    limit_descriptors();
+    return rc;
+}
+
+int socket(int family, int type, int protocol)
+{
+    NEXT(socket)
+
+    limit_descriptors();
+    return next(family, type, protocol);
 }
 
 int poll(struct pollfd *p, nfds_t n, int ms)
@@ -248,5 +286,6 @@ int accept4(int fd, struct sockaddr *restrict a, socklen_t *restrict len, int fl
 {
     NEXT(accept4)
 
+    limit_descriptors();
     return is_interrupted() ? -1 : next(fd, a, len, flags);
 }
