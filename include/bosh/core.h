@@ -71,6 +71,9 @@
 #define BOSH_MAX_HASTY     5
 /* Requests, and an answer's time of day, are this far off on their way (section 12). */
 #define BOSH_POLL_SLACK_MS 50
+/* After a time in which nobody could be served, no session ends of inactivity sooner: its
+ * client's request may wait to be read. */
+#define BOSH_GRACE_MS      5000
 /* Answers kept until they are acknowledged, beyond the newest `requests` ones. */
 #define BOSH_KEPT_BYTES    (256 * 1024)
 
@@ -288,7 +291,9 @@ typedef enum bosh_event_kind_t {
     BOSH_EV_DATA,     /* the down queue has grown */
     BOSH_EV_UP_ENDED, /* the server's stream is gone: condition, reason */
     BOSH_EV_END,      /* end it from our side: condition, reason */
-    BOSH_EV_TICK      /* time has passed */
+    BOSH_EV_TICK,     /* time has passed */
+    BOSH_EV_RELEASE,  /* what is held shall be answered: its client has to go on */
+    BOSH_EV_STILL     /* from `since` to now nobody could be served */
 } bosh_event_kind_t;
 
 enum {
@@ -314,6 +319,7 @@ typedef struct bosh_event_t {
     const bosh_keys_t *keys;    /* REQUEST; NULL: none */
     bosh_condition_t condition; /* of an end; REQUEST with ADD: why it was refused */
     bosh_reason_t reason;
+    bosh_msec_t since; /* STILL */
 } bosh_event_t;
 
 /* ---- actions ------------------------------------------------------------ */

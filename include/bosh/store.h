@@ -135,13 +135,14 @@ typedef struct bosh_request_t {
 } bosh_request_t;
 
 typedef enum bosh_got_t {
-    BOSH_GOT_ANSWER,  /* write outcome.answer with payload */
-    BOSH_GOT_HOLD,    /* wait; come back at outcome.due (0: when mail says so) */
-    BOSH_GOT_UNKNOWN, /* no such session: item-not-found */
-    BOSH_GOT_EXPOSED, /* a session born over TLS, asked for without it: close the
+    BOSH_GOT_ANSWER,   /* write outcome.answer with payload */
+    BOSH_GOT_HOLD,     /* wait; come back at outcome.due (0: when mail says so) */
+    BOSH_GOT_UNKNOWN,  /* no such session: item-not-found */
+    BOSH_GOT_EXPOSED,  /* a session born over TLS, asked for without it: close the
                          connection, leave the session alone */
-    BOSH_GOT_NO_ROOM, /* nothing was taken: come again later */
-    BOSH_GOT_FULL     /* no session more can be created */
+    BOSH_GOT_NO_ROOM,  /* nothing was taken: come again later */
+    BOSH_GOT_FULL,     /* no session more can be created */
+    BOSH_GOT_NO_RANDOM /* nor without random bytes: never a weak sid */
 } bosh_got_t;
 
 typedef struct bosh_outcome_t {
@@ -284,7 +285,18 @@ void bosh_store_end_all(bosh_store_t *store, bosh_condition_t condition, bosh_re
 bool bosh_store_tick(bosh_store_t *store, uint32_t connector, uint32_t *cursor, bosh_msec_t now,
                      bosh_knocks_t *knocks);
 
-/* Frees what dead children held. is_alive() is asked outside the lock. */
+/* From `since` to now this connector, or every child, stood still: stopped, starved, or asleep
+ * with the machine. That time counts neither as inactivity of this connector's sessions nor as
+ * silence of the children. */
+void bosh_store_stood_still(bosh_store_t *store, uint32_t connector, bosh_msec_t since,
+                            bosh_msec_t now, bosh_knocks_t *knocks);
+
+/* The latest sign of life of any child; 0: there is none. Takes no lock. */
+bosh_msec_t bosh_store_children_seen(const bosh_store_t *store);
+
+/* Frees what dead children held, and what those hold that were silent for two minutes. These
+ * keep their places: they may have been stopped, and go on. is_alive() is asked outside the
+ * lock. */
 void bosh_store_reap_children(bosh_store_t *store, bool (*is_alive)(int64_t pid), bosh_msec_t now,
                               bosh_knocks_t *knocks);
 

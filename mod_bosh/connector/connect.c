@@ -24,11 +24,46 @@ static bool is_loopback(const address_t *a)
     return a->family == AF_INET ? a->bytes[0] == 127 : memcmp(a->bytes, v6, 16) == 0;
 }
 
-static void fail(c2s_t *c, const char *why)
+/* Between two lines of the same kind, at the level that everybody sees. */
+#define COMPLAINT_MS BOSH_SEC(10)
+#define KINDS        64
+
+/* Anybody may ask for sessions, and none of them may get anywhere: a line for each would fill
+ * the disk. One kind is a server and a reason. */
+static bosh_log_level_t complaint_level(const c2s_t *c, const char *why)
 {
-    bosh_log(BOSH_LOG_ERR, BOSHNO(1001) "%s: %s:%u, the XMPP server of %s: %s", c->name,
+    static bosh_msec_t told[KINDS];
+    const char *words[] = { c->upstream->to, c->upstream->host, why };
+    uint32_t h = 2166136261u ^ c->upstream->port; /* FNV-1a */
+    bosh_msec_t then;
+
+    for (unsigned i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        for (const char *p = words[i]; *p; p++) {
+            h = (h ^ (unsigned char)*p) * 16777619u;
+        }
+    }
+    then = told[h % KINDS];
+    if (then && c->k->now - then < COMPLAINT_MS) {
+        return BOSH_LOG_DEBUG;
+    }
+    told[h % KINDS] = c->k->now;
+    return BOSH_LOG_ERR;
+}
+
+static void fail(c2s_t *c, const char *why, bosh_condition_t condition)
+{
+    bosh_log(complaint_level(c, why), BOSHNO(1001) "%s: %s:%u, the XMPP server of %s: %s", c->name,
              c->upstream->host, c->upstream->port, c->upstream->to, why);
-    c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_CONNECT_FAILED);
+    c2s_end(c, condition, BOSH_REASON_CONNECT_FAILED);
+}
+
+/* It is we who have no descriptor or no memory: the server may be well. */
+static bosh_condition_t condition_of(apr_status_t why)
+{
+    return APR_STATUS_IS_EMFILE(why) || APR_STATUS_IS_ENFILE(why) || APR_STATUS_IS_ENOMEM(why)
+                   || why == ENOBUFS
+               ? BOSH_COND_INTERNAL_SERVER_ERROR
+               : BOSH_COND_REMOTE_CONNECTION_FAILED;
 }
 
 static apr_status_t begin_connect(c2s_t *c, const address_t *a)
@@ -87,7 +122,8 @@ static apr_status_t try_address(c2s_t *c, const address_t *a)
         return apr_get_netos_error();
     }
     rv = begin_connect(c, a);
-    if (rv != APR_SUCCESS && !APR_STATUS_IS_EINPROGRESS(rv)) {
+    /* Interrupted, it goes on as if it were in progress. */
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_EINPROGRESS(rv) && !APR_STATUS_IS_EINTR(rv)) {
         return rv;
     }
     watch_init_socket(&c->watch, c->k, c->sock, on_ready);
@@ -103,7 +139,8 @@ void connect_next(c2s_t *c, apr_status_t why)
 
         c2s_close_socket(c);
         if (!is_loopback(a)) {
-            fail(c, "not a loopback address, and TLS to XMPP servers is not available: refused");
+            fail(c, "not a loopback address, and TLS to XMPP servers is not available: refused",
+                 BOSH_COND_REMOTE_CONNECTION_FAILED);
             return;
         }
         why = try_address(c, a);
@@ -112,7 +149,7 @@ void connect_next(c2s_t *c, apr_status_t why)
             return;
         }
     }
-    fail(c, apr_strerror(why, text, sizeof(text)));
+    fail(c, apr_strerror(why, text, sizeof(text)), condition_of(why));
 }
 
 void connect_ready(c2s_t *c)
@@ -138,7 +175,7 @@ static void on_found(void *baton, const address_t *list, unsigned n, const char 
     c2s_t *c = baton;
 
     if (n == 0) {
-        fail(c, error ? error : "the name has no address");
+        fail(c, error ? error : "the name has no address", BOSH_COND_REMOTE_CONNECTION_FAILED);
         return;
     }
     memcpy(c->address, list, n * sizeof(*list));

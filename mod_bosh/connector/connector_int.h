@@ -189,7 +189,9 @@ struct connector_t {
     c2s_t **by_index;    /* [session's index in the store * BOSH_MAX_STREAMS + stream] */
     uint32_t by_index_size;
     unsigned count;
-    bosh_msec_t now; /* of this turn */
+    bosh_msec_t now;      /* of this turn */
+    bosh_msec_t ticked;   /* the latest tick */
+    bosh_msec_t forgiven; /* stillness was looked after up to here */
     bosh_knocks_t knocks;
     bool stopping;
     bool is_new;      /* reads the mail of the one before it */

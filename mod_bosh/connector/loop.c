@@ -13,6 +13,8 @@
 #define REAP_MS   1000
 #define MAX_READY 20000
 #define STOP_MS   BOSH_SEC(5) /* for closing tags, when httpd stops */
+/* Whoever looks at the clock at least once a second, and did not for so long, stood still. */
+#define STILL_MS  BOSH_SEC(3)
 
 static void on_door(watch_t *w, apr_int16_t events)
 {
@@ -79,10 +81,33 @@ static bool is_alive(int64_t pid)
     return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
+/* A process is stopped, a machine sleeps, or has other things to do: then requests wait to be
+ * read, and nobody can tell a client that is gone from one that is not served. */
+static void forgive_stillness(connector_t *k)
+{
+    bosh_msec_t seen = bosh_store_children_seen(k->args->store);
+    bosh_msec_t since = seen < k->ticked ? seen : k->ticked;
+
+    if (k->now - since > STILL_MS) {
+        if (since > k->forgiven) {
+            bosh_log(
+                BOSH_LOG_NOTICE,
+                BOSHNO(1011) "connector %u, or all children, stood still for %lld ms and more: "
+                             "that counts as nobody's inactivity",
+                k->args->index, (long long)(k->now - since));
+        }
+        since = since > k->forgiven ? since : k->forgiven;
+        bosh_store_stood_still(k->args->store, k->args->index, since, k->now, &k->knocks);
+        k->forgiven = k->now;
+    }
+    k->ticked = k->now;
+}
+
 static void tick(connector_t *k)
 {
     uint32_t cursor = 0;
 
+    forgive_stillness(k);
     names_tick(k->names);
     for (c2s_t *c = k->all, *next; c; c = next) {
         next = c->next;
@@ -173,7 +198,7 @@ apr_status_t bosh_connector_run(const bosh_connector_args_t *args, apr_pool_t *p
     }
     k->args = args;
     k->pool = p;
-    k->now = bosh_now();
+    k->now = k->ticked = k->forgiven = bosh_now();
     bosh_xml_init();
     rv = begin(k, &door, &control);
     if (rv != APR_SUCCESS) {

@@ -165,5 +165,7 @@ void end_session(step_t *st, bosh_condition_t condition, bosh_reason_t reason);
 void end_by_breach(step_t *st, uint64_t rid, bosh_condition_t condition, bosh_reason_t reason);
 void end_upstream(step_t *st, unsigned stream, bosh_condition_t condition, bosh_reason_t reason);
 void end_tick(step_t *st);
+/* The event's time does not count. */
+void end_forgive(step_t *st);
 
 #endif

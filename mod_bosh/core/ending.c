@@ -83,3 +83,41 @@ void end_tick(step_t *st)
     default: break;
     }
 }
+
+/* As if `at` had been later by what of the time since then does not count. */
+static void forgive(const step_t *st, bosh_msec_t *at)
+{
+    bosh_msec_t from = *at > st->ev->since ? *at : st->ev->since;
+
+    if (*at && from < st->now) {
+        *at += st->now - from;
+    }
+}
+
+static bool is_writing(const bosh_session_t *s)
+{
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        if (s->slots[i].writing) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void end_forgive(step_t *st)
+{
+    bosh_session_t *s = st->s;
+    bosh_msec_t latest = st->now + BOSH_GRACE_MS - BOSH_SEC(s->inactivity);
+
+    forgive(st, &s->idle_since);
+    if (s->idle_since && s->idle_since < latest) {
+        s->idle_since = latest < st->now ? latest : st->now;
+    }
+    forgive(st, &s->ended);
+    if (is_writing(s)) {
+        forgive(st, &s->last_answer); /* not stuck, only not served either */
+    }
+    for (unsigned i = 0; i < BOSH_MAX_STREAMS; i++) {
+        forgive(st, &s->leg[i].since);
+    }
+}

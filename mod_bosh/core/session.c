@@ -268,6 +268,16 @@ static void on_written(step_t *st)
     settle(st);
 }
 
+static void on_release(step_t *st)
+{
+    bosh_session_t *s = st->s;
+
+    for (uint64_t rid = s->next_answer; rid < held_end(s); rid++) {
+        slot_at(s, rid)->asks |= BOSH_ASKS_URGENT;
+    }
+    settle(st);
+}
+
 static void unstick(step_t *st)
 {
     bosh_session_t *s = st->s;
@@ -347,6 +357,8 @@ void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_
         end_tick(&st);
         settle(&st);
         break;
+    case BOSH_EV_RELEASE: on_release(&st); break;
+    case BOSH_EV_STILL: end_forgive(&st); break;
     }
     note_idleness(s, now);
 }

@@ -226,14 +226,15 @@ static bool ends_session(const bosh_outcome_t *o)
     return o->answer.kind == BOSH_ANSWER_TERMINATE && !o->stream[0];
 }
 
-/* A payload larger than the buffer was left in the store. */
+/* A payload larger than the buffer was left in the store, and now there is room for it. */
+static bool has_room(bench_t *b, const bosh_outcome_t *o)
+{
+    return b->out.len == o->payload_len || bosh_buf_room(&b->out, o->payload_len);
+}
+
 static bool fetch_payload(bench_t *b, const bosh_outcome_t *o, uint64_t rid)
 {
-    if (b->out.len == o->payload_len) {
-        return true;
-    }
-    return bosh_buf_room(&b->out, o->payload_len)
-           && bosh_store_payload(room_store(), o->ref, rid, &b->out);
+    return b->out.len == o->payload_len || bosh_store_payload(room_store(), o->ref, rid, &b->out);
 }
 
 apr_status_t answer_outcome(request_rec *r, bench_t *b, const bosh_outcome_t *o, const char *sid,
@@ -242,17 +243,23 @@ apr_status_t answer_outcome(request_rec *r, bench_t *b, const bosh_outcome_t *o,
     bool is_legacy = o->terms.ver_major == 0;
     bosh_greeting_t g;
 
-    if (o->got == BOSH_GOT_NO_ROOM || o->got == BOSH_GOT_FULL) {
+    if (o->got == BOSH_GOT_NO_ROOM || o->got == BOSH_GOT_FULL || o->got == BOSH_GOT_NO_RANDOM) {
         return answer_later(r, b);
+    }
+    if (o->got == BOSH_GOT_ANSWER && !has_room(b, o)) {
+        return answer_later(r, b); /* it is kept, and its client asks for it again */
     }
     if (o->got != BOSH_GOT_ANSWER || !fetch_payload(b, o, rid)) {
         return answer_refusal(r, b, BOSH_COND_ITEM_NOT_FOUND, false, NULL);
     }
+    fetch_greeting(o, &g);
+    compose_head(&b->head, o, sid, &g, bosh_buf_str(&b->out));
+    if (b->head.failed) {
+        return answer_later(r, b);
+    }
     if (is_legacy && ends_session(o)) {
         r->status = legacy_status((bosh_condition_t)o->answer.condition);
     }
-    fetch_greeting(o, &g);
-    compose_head(&b->head, o, sid, &g, bosh_buf_str(&b->out));
     return send_body(r, g.content, bosh_buf_str(&b->head), bosh_buf_str(&b->out));
 }
 
@@ -274,6 +281,9 @@ apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t conditi
     }
     else {
         bosh_buf_add_z(&b->head, "/>");
+    }
+    if (b->head.failed) {
+        return answer_later(r, b);
     }
     if (legacy) {
         r->status = legacy_status(condition);

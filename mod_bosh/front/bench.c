@@ -15,11 +15,15 @@ bench_t *bench_take(void)
 
     ap_assert(!b->taken);
     b->taken = true;
-    if (!b->out.size) {
+    if (!b->is_made) {
         bosh_body_init(&b->body);
         bosh_buf_init(&b->in, 0);
         bosh_buf_init(&b->out, 0);
         bosh_buf_init(&b->head, 0);
+        b->is_made = true;
+    }
+    if (!b->out.size) { /* or there was no memory for it the last time */
+        bosh_buf_clear(&b->out);
         bosh_buf_room(&b->out, FIRST_ROOM);
     }
     return b;

@@ -183,7 +183,7 @@ void signals_release(void);
 /* ---- bench.c ------------------------------------------------------------ */
 
 typedef struct bench_t {
-    bool taken;
+    bool is_made, taken;
     bosh_body_t body;
     bosh_buf_t in;  /* the request's body */
     bosh_buf_t out; /* an answer's payload */
@@ -199,8 +199,8 @@ void bench_return(bench_t *b);
 
 /* Asked before reading: where there is nothing to inflate, the filter goes. */
 bool input_is_inflated(const request_rec *r);
-/* Errors: longer than BoshMaxBody, or the client did not finish; APR's TIMEUP: not in time;
- * AP_FILTER_ERROR: httpd has answered. */
+/* Errors: longer than BoshMaxBody, or the client did not finish; APR's TIMEUP: not in time, and
+ * ENOMEM: no memory; AP_FILTER_ERROR: httpd has answered. */
 apr_status_t input_read(request_rec *r, bosh_buf_t *in);
 
 /* ---- origin.c ----------------------------------------------------------- */

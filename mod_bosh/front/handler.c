@@ -86,6 +86,11 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
         ap_log_rerror(APLOG_MARK, level, 0, r,
                       BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory");
         break;
+    case BOSH_GOT_NO_RANDOM:
+        level = complaint_level();
+        ap_log_rerror(APLOG_MARK, level, 0, r,
+                      BOSHNO(3010) "no new sessions: the system gives no random bytes");
+        break;
     default: break;
     }
     answer_outcome(r, b, &a->outcome, a->sid, a->rid);
@@ -156,8 +161,8 @@ static int handle_post(request_rec *r, bench_t *b)
     if (rv == AP_FILTER_ERROR) {
         return rv; /* httpd itself has answered */
     }
-    if (APR_STATUS_IS_TIMEUP(rv)) {
-        /* A bad network is no reason to end a session. */
+    if (APR_STATUS_IS_TIMEUP(rv) || APR_STATUS_IS_ENOMEM(rv)) {
+        /* Neither a bad network nor our want of memory is a reason to end a session. */
         answer_later(r, b);
         return OK;
     }
@@ -166,6 +171,10 @@ static int handle_post(request_rec *r, bench_t *b)
     }
     limits.max_bytes = bosh_config(r->server)->max_body;
     verdict = bosh_body_parse(&b->body, b->in.p, b->in.len, &limits);
+    if (verdict == BOSH_XML_NO_MEMORY) {
+        answer_later(r, b);
+        return OK;
+    }
     /* No BOSH client at all sends an empty POST: what does will understand 400. */
     if (verdict != BOSH_XML_OK) {
         return refuse_bytes(r, b, bosh_xml_verdict_text(verdict), verdict == BOSH_XML_EMPTY);

@@ -34,8 +34,11 @@ static apr_status_t take_bytes(apr_bucket_brigade *bb, bosh_buf_t *in, size_t ma
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        if (len > max - in->len || !bosh_buf_add(in, bytes, len)) {
+        if (len > max - in->len) {
             return APR_ENOSPC;
+        }
+        if (!bosh_buf_add(in, bytes, len)) {
+            return APR_ENOMEM;
         }
     }
     return APR_SUCCESS;

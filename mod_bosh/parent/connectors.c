@@ -23,8 +23,8 @@
 APLOG_USE_MODULE(bosh);
 
 /* A connector that ran this long died of something new. */
-#define STEADY       apr_time_from_sec(10)
-#define MAX_DELAY    30
+#define STEADY_MS    BOSH_SEC(10)
+#define MAX_DELAY    30 /* seconds */
 /* What a stop may take: closing tags are written in less. */
 #define STOP_WAIT_MS 3000
 
@@ -80,16 +80,16 @@ static bool on_control(void *baton)
 }
 
 /* Until the delay is over; the parent's end closing, or SIGTERM, ends it. */
-static void sit_out(apr_interval_time_t delay)
+static void sit_out(bosh_msec_t delay)
 {
-    apr_time_t until = apr_time_now() + delay;
+    bosh_msec_t until = bosh_now() + delay;
 
-    while (!stop_requested && apr_time_now() < until) {
+    while (!stop_requested && bosh_now() < until) {
         apr_sleep(apr_time_from_msec(100));
     }
 }
 
-static void run(kept_t *kept, process_t *me, apr_interval_time_t delay, pid_t parent)
+static void run(kept_t *kept, process_t *me, bosh_msec_t delay, pid_t parent)
 {
     apr_pool_t *p;
     apr_socket_t *control = NULL;
@@ -127,22 +127,22 @@ static void watch(process_t *me, server_rec *s)
     apr_proc_other_child_register(&me->proc, on_other_child, me, NULL, s->process->pconf);
 }
 
-static apr_interval_time_t next_delay(process_t *me)
+static bosh_msec_t next_delay(process_t *me)
 {
     unsigned seconds;
 
-    if (me->started == 0 || apr_time_now() - me->started > STEADY) {
+    if (me->started == 0 || bosh_now() - me->started > STEADY_MS) {
         me->deaths = 0;
         return 0;
     }
     seconds = me->deaths < 5 ? 1u << me->deaths : MAX_DELAY;
     me->deaths++;
-    return apr_time_from_sec(seconds - 1);
+    return BOSH_SEC(seconds - 1);
 }
 
 static void start(kept_t *kept, process_t *me, server_rec *s)
 {
-    apr_interval_time_t delay = next_delay(me);
+    bosh_msec_t delay = next_delay(me);
     pid_t parent = getpid();
     apr_status_t rv;
 
@@ -164,7 +164,7 @@ static void start(kept_t *kept, process_t *me, server_rec *s)
         return;
     }
     me->alive = true;
-    me->started = apr_time_now();
+    me->started = bosh_now();
     watch(me, s);
 }
 

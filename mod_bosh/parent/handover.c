@@ -32,6 +32,7 @@ void handover_send(const process_t *p, server_rec *s)
     } control = { 0 };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     apr_os_file_t fd;
+    ssize_t n;
 
     if (s->error_log && apr_os_file_get(&fd, s->error_log) == APR_SUCCESS) {
         struct cmsghdr *c;
@@ -44,7 +45,10 @@ void handover_send(const process_t *p, server_rec *s)
         c->cmsg_len = CMSG_LEN(sizeof(int));
         memcpy(CMSG_DATA(c), &fd, sizeof(int));
     }
-    if (sendmsg(p->control[0], &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    do {
+        n = sendmsg(p->control[0], &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, apr_get_netos_error(), s,
                      BOSHNO(2010) "connector %u did not get the new error log", p->index);
     }

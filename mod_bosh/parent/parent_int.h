@@ -22,7 +22,7 @@ typedef struct process_t {
     uint32_t index;
     int control[2]; /* socket pair: parent's end, connector's end */
     bool alive;
-    apr_time_t started;
+    bosh_msec_t started;
     unsigned deaths; /* in quick succession */
 } process_t;
 

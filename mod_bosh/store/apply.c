@@ -3,6 +3,11 @@
 
 #include "store_int.h"
 
+/* Records looked at in one stretch under the lock. */
+#define STRETCH 256
+
+static const bosh_str_t no_payload = { "", 0 };
+
 /* The slot is about something else from now on. */
 static void forget_slot(bosh_store_t *st, record_t *r, unsigned slot)
 {
@@ -105,4 +110,35 @@ applied_t apply_locked(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bo
         }
     }
     return applied;
+}
+
+/* Those from *cursor on, as many as in one stretch under the lock; false: all are done. */
+static bool apply_to_some(bosh_store_t *st, uint32_t connector, uint32_t *cursor,
+                          const bosh_event_t *ev, bosh_msec_t now, bosh_knocks_t *knocks)
+{
+    bosh_actions_t acts;
+    bool more;
+
+    if (!store_lock(st, knocks)) {
+        return false;
+    }
+    for (unsigned n = 0; n < STRETCH && *cursor < st->h->used_sessions; n++) {
+        record_t *r = &st->sessions[(*cursor)++];
+
+        if (r->in_use && (connector == ANY_CONNECTOR || r->connector == connector)) {
+            apply_locked(st, r, ev, no_payload, now, &acts, knocks);
+        }
+    }
+    more = *cursor < st->h->used_sessions;
+    store_unlock(st);
+    return more;
+}
+
+void apply_to_all(bosh_store_t *st, uint32_t connector, const bosh_event_t *ev, bosh_msec_t now,
+                  bosh_knocks_t *knocks)
+{
+    uint32_t cursor = 0;
+
+    while (apply_to_some(st, connector, &cursor, ev, now, knocks)) {
+    }
 }

@@ -7,7 +7,7 @@
 
 /* Silent for longer: not running, for those who ask. */
 #define SIGN_OF_LIFE_MS BOSH_SEC(5)
-/* A pid may have gone to another process by now. */
+/* Nobody waits so long for a stopped child, and a pid may have gone to another process. */
 #define CHILD_LOST_MS   BOSH_SEC(120)
 
 static const bosh_str_t no_payload = { "", 0 };
@@ -74,6 +74,28 @@ void bosh_store_child_leave(bosh_store_t *st, uint32_t child, bosh_msec_t now,
     store_unlock(st);
 }
 
+/* Its place stays its own: two children in one place would read each other's mail. Should it
+ * go on, it looks after all of its requests. */
+static void give_up_waiting(bosh_store_t *st, uint32_t child, bosh_msec_t now,
+                            bosh_knocks_t *knocks)
+{
+    release_all(st, child, now, knocks);
+    st->children[child].box.missed = 1;
+    __atomic_store_n(&st->children[child].seen, now, __ATOMIC_RELAXED);
+}
+
+static void reap(bosh_store_t *st, uint32_t child, bool is_dead, bosh_msec_t now,
+                 bosh_knocks_t *knocks)
+{
+    if (is_dead) {
+        release_all(st, child, now, knocks);
+        clear_child(&st->children[child], 0);
+    }
+    else {
+        give_up_waiting(st, child, now, knocks);
+    }
+}
+
 void bosh_store_reap_children(bosh_store_t *st, bool (*is_alive)(int64_t pid), bosh_msec_t now,
                               bosh_knocks_t *knocks)
 {
@@ -82,17 +104,53 @@ void bosh_store_reap_children(bosh_store_t *st, bool (*is_alive)(int64_t pid), b
         int64_t pid = __atomic_load_n(&st->children[i].pid, __ATOMIC_RELAXED);
         bosh_msec_t seen = __atomic_load_n(&st->children[i].seen, __ATOMIC_RELAXED);
 
-        if (pid != 0 && (!is_alive(pid) || now - seen > CHILD_LOST_MS)) {
+        bool is_dead = pid != 0 && !is_alive(pid);
+
+        if (is_dead || (pid != 0 && now - seen > CHILD_LOST_MS)) {
             if (!store_lock(st, knocks)) {
                 return;
             }
             if (st->children[i].pid == pid) {
-                release_all(st, i, now, knocks);
-                clear_child(&st->children[i], 0);
+                reap(st, i, is_dead, now, knocks);
             }
             store_unlock(st);
         }
     }
+}
+
+bosh_msec_t bosh_store_children_seen(const bosh_store_t *st)
+{
+    bosh_msec_t latest = 0;
+
+    for (uint32_t i = 0; i < st->h->max_children; i++) {
+        bosh_msec_t seen = __atomic_load_n(&st->children[i].seen, __ATOMIC_RELAXED);
+
+        if (__atomic_load_n(&st->children[i].pid, __ATOMIC_RELAXED) != 0 && seen > latest) {
+            latest = seen;
+        }
+    }
+    return latest;
+}
+
+static void forgive_children(bosh_store_t *st, bosh_msec_t since, bosh_msec_t now)
+{
+    for (uint32_t i = 0; i < st->h->max_children; i++) {
+        bosh_msec_t seen = __atomic_load_n(&st->children[i].seen, __ATOMIC_RELAXED);
+        bosh_msec_t from = seen > since ? seen : since;
+
+        if (st->children[i].pid != 0 && from < now) {
+            __atomic_store_n(&st->children[i].seen, seen + now - from, __ATOMIC_RELAXED);
+        }
+    }
+}
+
+void bosh_store_stood_still(bosh_store_t *st, uint32_t connector, bosh_msec_t since,
+                            bosh_msec_t now, bosh_knocks_t *knocks)
+{
+    bosh_event_t ev = { .kind = BOSH_EV_STILL, .holder = BOSH_NOBODY, .since = since };
+
+    forgive_children(st, since, now);
+    apply_to_all(st, connector, &ev, now, knocks);
 }
 
 bool bosh_store_may_block(bosh_store_t *st, uint32_t child, unsigned budget)

@@ -10,9 +10,6 @@
 /* Requests of which something is kept until their turn. */
 #define KEPT_ASKS (BOSH_ASKS_PAYLOAD | BOSH_ASKS_RESTART | BOSH_ASKS_ADD)
 
-/* Records looked at in one stretch under the lock. */
-#define END_STRETCH 256
-
 static const bosh_str_t no_payload = { "", 0 };
 
 /* Copies a kept answer's payload if the caller's buffer has the room: nothing is
@@ -174,9 +171,9 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
 
     init_outcome(o, out, BOSH_GOT_FULL);
     sid_text[0] = '\0';
-    /* Never a weak sid: without random bytes there is no session. */
     if (apr_generate_random_bytes(sid, sizeof(sid)) != APR_SUCCESS
         || (birth->terms.streams > 1 && !names_make(&names))) {
+        o->got = BOSH_GOT_NO_RANDOM;
         return;
     }
     if (!store_lock(st, &o->knocks)) {
@@ -333,38 +330,14 @@ void bosh_store_end(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t condition
     step_simple(st, ref, &ev, now, knocks);
 }
 
-/* Those from *cursor on, as many as in one stretch under the lock; false: all are done. */
-static bool end_some(bosh_store_t *st, uint32_t *cursor, const bosh_event_t *ev, bosh_msec_t now,
-                     bosh_knocks_t *knocks)
-{
-    bosh_actions_t acts;
-    bool more;
-
-    if (!store_lock(st, knocks)) {
-        return false;
-    }
-    for (unsigned n = 0; n < END_STRETCH && *cursor < st->h->used_sessions; n++) {
-        record_t *r = &st->sessions[(*cursor)++];
-
-        if (r->in_use) {
-            apply_locked(st, r, ev, no_payload, now, &acts, knocks);
-        }
-    }
-    more = *cursor < st->h->used_sessions;
-    store_unlock(st);
-    return more;
-}
-
 void bosh_store_end_all(bosh_store_t *st, bosh_condition_t condition, bosh_reason_t reason,
                         bosh_msec_t now, bosh_knocks_t *knocks)
 {
     bosh_event_t ev = {
         .kind = BOSH_EV_END, .holder = BOSH_NOBODY, .condition = condition, .reason = reason
     };
-    uint32_t cursor = 0;
 
-    while (end_some(st, &cursor, &ev, now, knocks)) {
-    }
+    apply_to_all(st, ANY_CONNECTOR, &ev, now, knocks);
 }
 
 bool bosh_store_greeting(bosh_store_t *st, bosh_ref_t ref, bosh_greeting_t *greeting)

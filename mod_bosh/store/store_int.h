@@ -259,6 +259,10 @@ typedef struct applied_t {
  * keeps. */
 applied_t apply_locked(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bosh_str_t kept,
                        bosh_msec_t now, bosh_actions_t *acts, bosh_knocks_t *knocks);
+/* The same event for each session of a connector, or of all; not under the lock. */
+#define ANY_CONNECTOR UINT32_MAX
+void apply_to_all(bosh_store_t *st, uint32_t connector, const bosh_event_t *ev, bosh_msec_t now,
+                  bosh_knocks_t *knocks);
 void carry_out_locked(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_str_t kept,
                       bosh_knocks_t *knocks, applied_t *applied);
 

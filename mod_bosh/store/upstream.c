@@ -249,6 +249,41 @@ static void retry_down(bosh_store_t *st, record_t *r, bosh_knocks_t *knocks)
     }
 }
 
+/* The segment, and not the session's queue, is full. */
+static bool lacks_room(const record_t *r)
+{
+    for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
+        if ((r->down_blocked & leg_bit(n)) && r->leg[n].down.len == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool keeps_answers(const record_t *r)
+{
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        if (r->core.slots[i].state == BOSH_SLOT_ANSWERED && r->slot[i].len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a session keeps for repetition takes the room that its own stanzas, and others', wait
+ * for; and it is kept until the client has had newer answers. So a client that waits for
+ * nothing gets empty ones, until nothing is kept any more: seen with two sessions that had
+ * filled the segment, and waited for each other. */
+static void make_room(bosh_store_t *st, record_t *r, bosh_msec_t now, bosh_knocks_t *knocks)
+{
+    bosh_event_t ev = { .kind = BOSH_EV_RELEASE, .holder = BOSH_NOBODY };
+    bosh_actions_t acts;
+
+    if (r->core.state < BOSH_CLOSING && lacks_room(r) && keeps_answers(r)) {
+        apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
+    }
+}
+
 bool bosh_store_tick(bosh_store_t *st, uint32_t connector, uint32_t *cursor, bosh_msec_t now,
                      bosh_knocks_t *knocks)
 {
@@ -267,6 +302,7 @@ bool bosh_store_tick(bosh_store_t *st, uint32_t connector, uint32_t *cursor, bos
         record_t *r = &st->sessions[i];
 
         if (r->in_use && r->connector == connector) {
+            make_room(st, r, now, knocks);
             retry_down(st, r, knocks);
             apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
         }

@@ -49,7 +49,7 @@ class Httpd:
     def __init__(self, domains=(), extra="", vhosts=None, mpm="event", threads=25,
                  servers=1, server_limit=None, async_factor=20, max_connections=0,
                  keep_alive_timeout=15, log_level="notice bosh:debug", with_bosh=True,
-                 daemon=False, debug=False, location_extra=""):
+                 daemon=False, debug=False, location_extra="", environment=None):
         self.domains, self.extra, self.vhosts = list(domains), extra, dict(vhosts or {})
         self.mpm, self.threads, self.servers = mpm, threads, servers
         self.server_limit = server_limit or servers
@@ -57,6 +57,7 @@ class Httpd:
         self.keep_alive_timeout, self.log_level = keep_alive_timeout, log_level
         self.with_bosh, self.daemon, self.debug = with_bosh, daemon, debug
         self.location_extra = location_extra
+        self.environment = dict(environment or {})
         self._seen = {}         # log file inode -> bytes checked already
         self._marker = b"BOSH_LIVE_TEST=" + uuid.uuid4().hex.encode()
         self._process = None
@@ -156,12 +157,14 @@ class Httpd:
     def _environment(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         name, _, value = self._marker.decode().partition("=")
+        env.update(self.environment)
         env[name] = value
         if ASAN:
             libasan = subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True,
                                      capture_output=True, text=True).stdout.strip()
             reports = os.path.join(self.root, "sanitizer")
-            env["LD_PRELOAD"] = os.path.realpath(libasan)
+            env["LD_PRELOAD"] = ":".join(filter(None, (os.path.realpath(libasan),
+                                                       self.environment.get("LD_PRELOAD"))))
             env["ASAN_OPTIONS"] = ("log_path=%s/asan:detect_leaks=0:abort_on_error=1"
                                    % reports)
             env["UBSAN_OPTIONS"] = ("log_path=%s/ubsan:print_stacktrace=1:halt_on_error=1"

@@ -83,6 +83,13 @@ def rss_kib(pid):
     return 0
 
 
+def cpu_seconds(pid):
+    """What a process has used of a processor since it began."""
+    with open("/proc/%d/stat" % pid, "rb") as f:
+        fields = f.read().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 ESTABLISHED, CLOSE_WAIT, LISTEN = 0x01, 0x08, 0x0A
 
 

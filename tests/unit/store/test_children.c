@@ -133,11 +133,65 @@ static void living_children_that_give_signs_of_life_stay(void **state)
     }
     bosh_store_status(box.st, box.now, &status);
     assert_int_equal(status.children, 1);
-    /* its pid may be somebody else's by now */
+}
+
+/* Stopped, or its pid is somebody else's by now: nobody waits for it, but should it go on,
+ * nobody else is in its place. */
+static void silent_children_lose_their_requests_and_keep_their_places(void **state)
+{
+    uint32_t other;
+    bool missed;
+
+    (void)state;
+    read_mail(box.child, &missed);
+    box_request(&box, &s, 1001, 0, BOSH_ABSENT);
     box.now += BOSH_SEC(121);
     bosh_store_reap_children(box.st, is_alive, box.now, &box.knocks);
+    box_check(&box);
+    assert_false(bosh_session_is_attended(&box_record(&box, &s)->core));
+    other = bosh_store_child_join(box.st, 4711);
+    assert_int_not_equal(other, box.child);
+    read_mail(box.child, &missed);
+    assert_true(missed);
+    read_mail(box.child, &missed);
+    assert_false(missed);
+}
+
+static bosh_store_status_t status_now(void)
+{
+    bosh_store_status_t status;
+
     bosh_store_status(box.st, box.now, &status);
-    assert_int_equal(status.children, 0);
+    return status;
+}
+
+static void stillness_is_no_silence_of_children_and_no_inactivity(void **state)
+{
+    bosh_msec_t since;
+    bool missed;
+
+    (void)state;
+    read_mail(box.child, &missed);
+    assert_int_equal(bosh_store_children_seen(box.st), box.now);
+    box_request(&box, &s, 1001, 0, BOSH_ABSENT);
+    since = box.now;
+    box.now += BOSH_SEC(1000);
+    bosh_store_stood_still(box.st, 0, since, box.now, &box.knocks);
+    box_check(&box);
+    bosh_store_reap_children(box.st, is_alive, box.now, &box.knocks);
+    assert_true(bosh_session_is_attended(&box_record(&box, &s)->core));
+    box_gone(&box, &s, 1001, box.holder);
+    since = box.now;
+    box.now += BOSH_SEC(1000);
+    bosh_store_stood_still(box.st, 0, since, box.now, &box.knocks);
+    box_tick(&box, 0);
+    assert_int_equal(box_record(&box, &s)->core.state, BOSH_OPEN);
+    box.now += BOSH_SEC(60);
+    box_tick(&box, 0);
+    assert_int_equal(box_record(&box, &s)->core.state, BOSH_CLOSING);
+    bosh_store_child_leave(box.st, box.child, box.now, &box.knocks);
+    assert_int_equal(bosh_store_children_seen(box.st), 0);
+    assert_int_equal(status_now().children, 0);
 }
 
 static void mail_comes_in_order_and_once(void **state)
@@ -262,6 +316,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(dead_children_are_reaped_and_their_requests_freed, begin,
                                         end),
         cmocka_unit_test_setup_teardown(living_children_that_give_signs_of_life_stay, begin, end),
+        cmocka_unit_test_setup_teardown(silent_children_lose_their_requests_and_keep_their_places,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(stillness_is_no_silence_of_children_and_no_inactivity,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(mail_comes_in_order_and_once, begin, end),
         cmocka_unit_test_setup_teardown(one_knock_until_the_mail_is_read, begin, end),
         cmocka_unit_test_setup_teardown(overflowing_mail_is_told_as_missed, begin, end),

@@ -134,6 +134,48 @@ static void full_segment_calls_the_connector_when_others_gave_room_back(void **s
     assert_true(box_blocks_free(&box) + 10 > free_blocks);
 }
 
+/* Its own kept answers fill the segment: its client has them, and the way to say so is the next
+ * request. Waiting would only be for others, who wait as well. */
+static void full_segment_of_kept_answers_makes_nobody_wait(void **state)
+{
+    bosh_holder_t holder;
+    uint64_t rid = 1001;
+    sess_t rich;
+
+    (void)state;
+    open_box(1 << 20);
+    box_session(&box, &rich);
+    for (size_t step = 100000; step > 0; step /= 10) {
+        while (box_put(&box, &rich, box_bytes(big, step, 1)) == BOSH_PUT_OK) {
+        }
+    }
+    assert_int_equal(box_request(&box, &rich, rid, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
+    box_written(&box, &rich, rid++, box.holder);
+    box.now += 100;
+    for (unsigned answers = 0; box_put(&box, &rich, BOSH_STR("<m/>")) == BOSH_PUT_NO_ROOM;
+         answers++) {
+        assert_true(answers < 3);
+        assert_int_equal(box_request(&box, &rich, rid, 0, BOSH_ABSENT), BOSH_GOT_HOLD);
+        holder = box.holder;
+        box.now += 250;
+        box_tick(&box, 0);
+        assert_int_equal(box_due(&box, &rich, rid, holder), BOSH_GOT_ANSWER);
+        assert_int_equal(box.out.answer.kind, BOSH_ANSWER_DATA);
+        assert_int_equal(box.out.payload_len, 0);
+        box_written(&box, &rich, rid++, holder);
+        box.now += 100;
+    }
+    /* With room for all, nobody is hurried. */
+    assert_int_equal(box_request(&box, &rich, rid, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
+    box_written(&box, &rich, rid++, box.holder);
+    box.now += 100;
+    assert_int_equal(box_request(&box, &rich, rid, 0, BOSH_ABSENT), BOSH_GOT_HOLD);
+    holder = box.holder;
+    box.now += 250;
+    box_tick(&box, 0);
+    assert_int_equal(box_due(&box, &rich, rid, holder), BOSH_GOT_HOLD);
+}
+
 static void full_segment_refuses_new_sessions_and_new_payloads(void **state)
 {
     sess_t s, other;
@@ -271,6 +313,7 @@ int main(void)
         cmocka_unit_test_teardown(full_down_queue_refuses_and_calls_when_the_client_took_it, end),
         cmocka_unit_test_teardown(exactly_the_limit_fits, end),
         cmocka_unit_test_teardown(full_segment_calls_the_connector_when_others_gave_room_back, end),
+        cmocka_unit_test_teardown(full_segment_of_kept_answers_makes_nobody_wait, end),
         cmocka_unit_test_teardown(full_segment_refuses_new_sessions_and_new_payloads, end),
         cmocka_unit_test_teardown(all_is_given_back, end),
         cmocka_unit_test_teardown(freed_session_leaves_no_words_behind, end),
