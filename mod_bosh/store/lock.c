@@ -76,7 +76,8 @@ bool store_lock(bosh_store_t *st, bosh_knocks_t *knocks)
 
 void store_unlock(bosh_store_t *st)
 {
-    st->h->touched = NIL;
+    /* Not before the last change is done. */
+    __atomic_store_n(&st->h->touched, NIL, __ATOMIC_RELEASE);
     __atomic_store_n(&st->h->busy, 0, __ATOMIC_RELEASE);
     (void)apr_global_mutex_unlock(st->mutex);
     pthread_mutex_unlock(&st->gate);

@@ -239,6 +239,7 @@ void bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t cond
  * but the clock. */
 static void retry_down(bosh_store_t *st, record_t *r, bosh_knocks_t *knocks)
 {
+    touch_locked(st, r);
     for (unsigned n = 0; n < BOSH_MAX_STREAMS && r->down_blocked; n++) {
         uint8_t bit = r->down_blocked & leg_bit(n);
 
