@@ -39,10 +39,9 @@ bool bosh_fault(const char *name)
     return hit && every && hit % every == 0;
 }
 
-void bosh_crash_point(const char *name)
+static void at_point(fault_t *fault, const char *name, int sig)
 {
-    static fault_t fault = { .variable = "BOSH_CRASH_AT" };
-    unsigned nth, hit = count_hit(&fault, name, &nth);
+    unsigned nth, hit = count_hit(fault, name, &nth);
     const char *once;
 
     if (!hit || hit != nth) {
@@ -50,8 +49,16 @@ void bosh_crash_point(const char *name)
     }
     once = getenv("BOSH_CRASH_ONCE");
     if (!once || unlink(once) == 0) {
-        kill(getpid(), SIGKILL);
+        kill(getpid(), sig);
     }
+}
+
+void bosh_crash_point(const char *name)
+{
+    static fault_t death = { .variable = "BOSH_CRASH_AT" }, stop = { .variable = "BOSH_STOP_AT" };
+
+    at_point(&death, name, SIGKILL);
+    at_point(&stop, name, SIGSTOP);
 }
 
 #else

@@ -33,7 +33,7 @@ unsigned bosh_store_child_mail(bosh_store_t *st, uint32_t child, bosh_mail_t *ma
     unsigned n = 0;
 
     *missed = false;
-    if (!store_lock(st, &knocks)) {
+    if (!store_lock_soon(st, &knocks)) {
         return 0;
     }
     __atomic_store_n(&st->children[child].seen, now, __ATOMIC_RELAXED); /* read without the lock */
