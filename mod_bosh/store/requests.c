@@ -192,6 +192,7 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
     if (r) {
         fill_record(st, r, birth, &names, now, &o->knocks);
         ev = as_event(r, req);
+        BOSH_CRASH_POINT("creation");
         step_request(st, r, &ev, kept, now, out, o);
         sid_encode(sid, sid_text);
     }
@@ -223,9 +224,11 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
         }
         else {
             step_request(st, r, &ev, kept, now, out, o);
+            BOSH_CRASH_POINT("request");
         }
     }
     store_unlock(st);
+    BOSH_CRASH_POINT("request-unlocked");
 }
 
 bool bosh_store_peek(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bosh_terms_t *terms,
@@ -263,8 +266,10 @@ void bosh_store_due(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_holder_
     r = record_get_locked(st, ref);
     if (r) {
         report(st, r, apply_locked(st, r, &ev, no_payload, now, &acts, &o->knocks).own, out, o);
+        BOSH_CRASH_POINT("due");
     }
     store_unlock(st);
+    BOSH_CRASH_POINT("due-unlocked");
 }
 
 bool bosh_store_payload(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_buf_t *out)
@@ -321,6 +326,7 @@ bool bosh_store_gone(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_holder
         return false;
     }
     step_locked(st, ref, &ev, now, knocks);
+    BOSH_CRASH_POINT("gone");
     store_unlock(st);
     return true;
 }
@@ -330,6 +336,7 @@ void bosh_store_written(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_hol
 {
     bosh_event_t ev = { .kind = BOSH_EV_WRITTEN, .rid = rid, .holder = holder };
 
+    BOSH_CRASH_POINT("answer-written");
     step_simple(st, ref, &ev, now, knocks);
 }
 
