@@ -17,7 +17,6 @@ import pytest
 
 import bosh
 import httpd
-from bosh import message
 from waiting import PATIENCE, until
 
 MODULE = os.environ.get("BOSH_FAULTS_MODULE")
@@ -303,12 +302,9 @@ def test_child_stopped_inside_the_lock(make_faulty, fake_server):
     until(lambda: has_all(server), 20, "two children and two connectors")
     talk.open()
     talk.arm()
-    trigger = bosh.Session(talk.endpoint)
-    trigger.sid, trigger.rid = talk.sessions["a"].sid, talk.sessions["a"].rid
-    wire = talk.endpoint.wire()
     text = "%s a, stopped" % talk.mark
-    data = trigger.bytes(message("echo.fake", text))
-    wire.send(data)
+    talk.sent["a"].append(text)
+    talk.sessions["a"].send_message("echo.fake", text)
     until(talk.has_fired, 20, "a child to come to that point")
     stopped = until(lambda: [p for p in server.children() if state_of(p) == "T"], 20,
                     "a child that stands still")
@@ -316,17 +312,12 @@ def test_child_stopped_inside_the_lock(make_faulty, fake_server):
         check_while_stopped(talk, stopped[0])
     finally:
         os.kill(stopped[0], signal.SIGCONT)
-    talk.sessions["a"].rid = trigger.rid
-    talk.sent["a"].append(text)
-    answer = wire.answer()
-    talk.got["a"] += answer.texts()
     for name in NAMES:
         talk.exchange(name)
     assert talk.living() == list(NAMES)
     for name in NAMES:
         talk.check_texts(name)
     assert has_all(server) and stopped[0] in server.children()
-    wire.close()
     talk.close()
 
 
