@@ -19,6 +19,9 @@
  * A process may die at any point inside: the next to take the mutex finds the
  * segment marked busy, rebuilds every index from the session records, and ends
  * the one session that was being changed (BOSH_REASON_DAMAGED).
+ *
+ * It may also be stopped inside. What a client can be told to repeat then fails after some
+ * seconds, and for the next ones at once: BOSH_GOT_BUSY, or as said below. All else waits.
  */
 #ifndef BOSH_STORE_H
 #define BOSH_STORE_H
@@ -90,13 +93,14 @@ typedef struct bosh_mail_t {
 } bosh_mail_t;
 
 /* Empties the child's mailbox into mail[max]; returns how many. *missed: some
- * were lost, look after all requests. Call until it returns less than max. Also a
- * sign of life. */
+ * were lost, look after all requests. Call until it returns less than max; and now and
+ * then, since it finds nothing while somebody stands still inside the lock. Also a sign of
+ * life. */
 unsigned bosh_store_child_mail(bosh_store_t *store, uint32_t child, bosh_mail_t *mail, unsigned max,
                                bosh_msec_t now, bool *missed);
 
 /* A thread of this child is about to block on a held request; false: all
- * children together block `budget` threads already. */
+ * children together block `budget` threads already, or the lock is not to be had. */
 bool bosh_store_may_block(bosh_store_t *store, uint32_t child, unsigned budget);
 void bosh_store_unblock(bosh_store_t *store, uint32_t child);
 
@@ -135,14 +139,17 @@ typedef struct bosh_request_t {
 } bosh_request_t;
 
 typedef enum bosh_got_t {
-    BOSH_GOT_ANSWER,   /* write outcome.answer with payload */
-    BOSH_GOT_HOLD,     /* wait; come back at outcome.due (0: when mail says so) */
-    BOSH_GOT_UNKNOWN,  /* no such session: item-not-found */
-    BOSH_GOT_EXPOSED,  /* a session born over TLS, asked for without it: close the
+    BOSH_GOT_ANSWER,  /* write outcome.answer with payload */
+    BOSH_GOT_HOLD,    /* wait; come back at outcome.due (0: when mail says so) */
+    BOSH_GOT_UNKNOWN, /* no such session: item-not-found */
+    BOSH_GOT_EXPOSED, /* a session born over TLS, asked for without it: close the
                          connection, leave the session alone */
-    BOSH_GOT_NO_ROOM,  /* nothing was taken: come again later */
-    BOSH_GOT_FULL,     /* no session more can be created */
-    BOSH_GOT_NO_RANDOM /* nor without random bytes: never a weak sid */
+    /* From here on: nothing was taken, come again later. */
+    BOSH_GOT_NO_ROOM,     /* the session's, or all blocks are used */
+    BOSH_GOT_BUSY,        /* somebody stands still inside the lock */
+    BOSH_GOT_FULL,        /* no session more can be created */
+    BOSH_GOT_NO_RANDOM,   /* nor without random bytes: never a weak sid */
+    BOSH_GOT_NO_CONNECTOR /* nor when no connector gave a sign of life lately */
 } bosh_got_t;
 
 typedef struct bosh_outcome_t {
@@ -185,7 +192,8 @@ void bosh_store_due(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_hold
  * is not there any more. */
 bool bosh_store_payload(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_buf_t *out);
 
-void bosh_store_gone(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
+/* False: nothing was done, somebody stands still inside the lock. It must be called again. */
+bool bosh_store_gone(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
                      bosh_msec_t now, bosh_knocks_t *knocks);
 void bosh_store_written(bosh_store_t *store, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
                         bosh_msec_t now, bosh_knocks_t *knocks);

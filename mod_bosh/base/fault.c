@@ -39,18 +39,32 @@ bool bosh_fault(const char *name)
     return hit && every && hit % every == 0;
 }
 
-void bosh_crash_point(const char *name)
+static bool is_ours(fault_t *fault, const char *name)
 {
-    static fault_t fault = { .variable = "BOSH_CRASH_AT" };
-    unsigned nth, hit = count_hit(&fault, name, &nth);
+    unsigned nth, hit = count_hit(fault, name, &nth);
     const char *once;
 
-    if (!hit || hit != nth) {
-        return;
+    if (!hit || (nth && hit != nth)) {
+        return false;
     }
     once = getenv("BOSH_CRASH_ONCE");
-    if (!once || unlink(once) == 0) {
+    return !once || unlink(once) == 0;
+}
+
+static fault_t death = { .variable = "BOSH_CRASH_AT" }, stop = { .variable = "BOSH_STOP_AT" };
+
+bool bosh_crash_is_ours(const char *name)
+{
+    return is_ours(&death, name);
+}
+
+void bosh_crash_point(const char *name)
+{
+    if (is_ours(&death, name)) {
         kill(getpid(), SIGKILL);
+    }
+    if (is_ours(&stop, name)) {
+        raise(SIGSTOP); /* sent to the process, it may leave this thread a moment more */
     }
 }
 

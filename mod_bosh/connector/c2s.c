@@ -120,6 +120,7 @@ void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
     link_in(k, c);
     bosh_log(BOSH_LOG_DEBUG, BOSHNO(1002) "%s: to %s at %s:%u", c->name, c->upstream->to,
              c->upstream->host, c->upstream->port);
+    BOSH_CRASH_POINT("connecting");
     connect_begin(c);
 }
 

@@ -170,6 +170,7 @@ static bool read_once(c2s_t *c, bool *is_empty)
 
     *is_empty = n == 0;
     if (n > 0) {
+        BOSH_CRASH_POINT("bytes-read-down");
         return feed(c, c->k->io, n);
     }
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {

@@ -129,8 +129,14 @@ static bool move_once(c2s_t *c, bosh_up_t *up)
         return false;
     }
     c->is_cut = up->more;
+    if (up->len > 0) {
+        BOSH_CRASH_POINT("bytes-taken-up");
+    }
     if (up->len > 0 && !write_some(c, k->io, up->len, &written)) {
         return false;
+    }
+    if (up->len > 0) {
+        BOSH_CRASH_POINT("bytes-written-up");
     }
     if (up->len > 0 && !c->has_spoken) {
         note_spoken(c);

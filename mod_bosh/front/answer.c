@@ -10,6 +10,11 @@
 
 #include "util_filter.h"
 
+#ifdef BOSH_FAULTS
+#include <signal.h>
+#include <unistd.h>
+#endif
+
 APLOG_USE_MODULE(bosh);
 
 #define BODY_START   "<body xmlns='" BOSH_NS_HTTPBIND "'"
@@ -80,6 +85,21 @@ static apr_status_t pass(request_rec *r, apr_bucket_brigade *bb)
     return ap_pass_brigade(r->connection->output_filters, bb);
 }
 
+#ifdef BOSH_FAULTS
+/* Dies when half of the payload has left. */
+static void tear_answer(request_rec *r, apr_bucket_brigade *bb, bosh_str_t payload)
+{
+    if (bosh_crash_is_ours("answer-torn")) {
+        add(bb, payload.p, payload.len / 2);
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(r->connection->bucket_alloc));
+        ap_pass_brigade(r->output_filters, bb);
+        kill(getpid(), SIGKILL);
+    }
+}
+#else
+#define tear_answer(r, bb, payload) ((void)0)
+#endif
+
 /* In one go: the next answer may leave only after this one. */
 static apr_status_t send_body(request_rec *r, const char *content, bosh_str_t head,
                               bosh_str_t payload)
@@ -89,8 +109,10 @@ static apr_status_t send_body(request_rec *r, const char *content, bosh_str_t he
     apr_off_t len = (apr_off_t)(head.len + payload.len + (payload.len ? sizeof(tail) - 1 : 0));
 
     set_headers(r, content, len);
+    BOSH_CRASH_POINT("answer-unwritten");
     add(bb, head.p, head.len);
     if (payload.len) {
+        tear_answer(r, bb, payload);
         add(bb, payload.p, payload.len);
         add(bb, tail, sizeof(tail) - 1);
     }
@@ -243,7 +265,7 @@ apr_status_t answer_outcome(request_rec *r, bench_t *b, const bosh_outcome_t *o,
     bool is_legacy = o->terms.ver_major == 0;
     bosh_greeting_t g;
 
-    if (o->got == BOSH_GOT_NO_ROOM || o->got == BOSH_GOT_FULL || o->got == BOSH_GOT_NO_RANDOM) {
+    if (o->got >= BOSH_GOT_NO_ROOM) {
         return answer_later(r, b);
     }
     if (o->got == BOSH_GOT_ANSWER && !has_room(b, o)) {

@@ -70,10 +70,36 @@ static int complaint_level(void)
     return APLOG_ERR;
 }
 
-static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
+/* Why nothing was taken; NULL: nothing to worry about. */
+static const char *complaint(bosh_got_t got)
 {
+    switch (got) {
+    case BOSH_GOT_FULL:
+        return BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory";
+    case BOSH_GOT_NO_RANDOM:
+        return BOSHNO(3010) "no new sessions: the system gives no random bytes";
+    case BOSH_GOT_NO_CONNECTOR:
+        return BOSHNO(3011) "no new sessions for now: no connector gives a sign of life";
+    case BOSH_GOT_BUSY:
+        return BOSHNO(3012) "another process stands still inside the shared memory: was it "
+                            "stopped?";
+    default: return NULL;
+    }
+}
+
+static void complain(request_rec *r, bosh_got_t got)
+{
+    const char *text = complaint(got);
     int level;
 
+    if (text) {
+        level = complaint_level();
+        ap_log_rerror(APLOG_MARK, level, 0, r, "%s", text);
+    }
+}
+
+static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
+{
     if (a->refused != BOSH_COND_NONE) {
         return refuse(r, b, a);
     }
@@ -81,17 +107,7 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
     case BOSH_GOT_HOLD: return hold_request(r, b, g, a);
     case BOSH_GOT_EXPOSED: return close_exposed(r);
     case BOSH_GOT_UNKNOWN: return refuse_unknown(r, b);
-    case BOSH_GOT_FULL:
-        level = complaint_level();
-        ap_log_rerror(APLOG_MARK, level, 0, r,
-                      BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory");
-        break;
-    case BOSH_GOT_NO_RANDOM:
-        level = complaint_level();
-        ap_log_rerror(APLOG_MARK, level, 0, r,
-                      BOSHNO(3010) "no new sessions: the system gives no random bytes");
-        break;
-    default: break;
+    default: complain(r, a->outcome.got); break;
     }
     answer_outcome(r, b, &a->outcome, a->sid, a->rid);
     answer_written(&a->outcome, a->rid, room_holder(g));

@@ -119,6 +119,12 @@ static void block_for_a_while(request_rec *r, guest_t *g, bosh_msec_t due)
     }
 }
 
+/* Who is within the budget also waits until the store can be had again. */
+static bool is_to_wait(const bosh_outcome_t *o, bool may)
+{
+    return o->got == BOSH_GOT_HOLD || (o->got == BOSH_GOT_BUSY && may && !is_child_stopping());
+}
+
 /* Blocks until there is something else to say than "wait". */
 static int block(request_rec *r, bench_t *b, guest_t *g, bosh_outcome_t *o)
 {
@@ -133,7 +139,7 @@ static int block(request_rec *r, bench_t *b, guest_t *g, bosh_outcome_t *o)
         g->asks |= BOSH_ASKS_URGENT; /* answered early, with an empty body */
         ask_again(g, b, o);
     }
-    while (o->got == BOSH_GOT_HOLD && !g->hung_up) {
+    while (is_to_wait(o, may) && !g->hung_up) {
         block_for_a_while(r, g, o->due);
         if (!g->hung_up) {
             ask_again(g, b, o);
@@ -145,16 +151,25 @@ static int block(request_rec *r, bench_t *b, guest_t *g, bosh_outcome_t *o)
     return OK;
 }
 
+/* Those who reap a child that stops see to what it held. */
+static void tell_gone(guest_t *g)
+{
+    bosh_knocks_t knocks = { 0 };
+
+    while (!bosh_store_gone(room_store(), g->ref, g->rid, room_holder(g), bosh_now(), &knocks)
+           && !is_child_stopping()) {
+        apr_sleep(apr_time_from_sec(1));
+    }
+    room_send_knocks(&knocks);
+}
+
 static int hold_blocking(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
 {
     bosh_outcome_t o = a->outcome;
     int rc = block(r, b, g, &o);
 
     if (g->hung_up || rc != OK) {
-        bosh_knocks_t knocks = { 0 };
-
-        bosh_store_gone(room_store(), g->ref, g->rid, room_holder(g), bosh_now(), &knocks);
-        room_send_knocks(&knocks);
+        tell_gone(g);
         r->connection->keepalive = AP_CONN_CLOSE;
     }
     else {

@@ -14,6 +14,9 @@
 
 APLOG_USE_MODULE(bosh);
 
+/* The store is asked again after this when it could not be had. */
+#define BUSY_MS 1000
+
 bool resume_is_hung_up(conn_rec *c, bool *urgent)
 {
     apr_os_sock_t fd;
@@ -72,17 +75,33 @@ static void finish_request(guest_t *g)
     ap_process_request_after_handler(r);
 }
 
-static void abandon(guest_t *g)
+/* The store cannot be had now. A child that stops cannot wait: those who reap it see to
+ * what it held. */
+static bool park_again(guest_t *g)
+{
+    if (room_is_emptying()) {
+        return false;
+    }
+    room_park(g, bosh_now() + BUSY_MS);
+    return true;
+}
+
+/* True: given up; false: parked again. */
+static bool abandon(guest_t *g)
 {
     bosh_knocks_t knocks = { 0 };
 
+    if (!bosh_store_gone(room_store(), g->ref, g->rid, room_holder(g), bosh_now(), &knocks)
+        && park_again(g)) {
+        return false;
+    }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, g->r,
                   BOSHNO(3008) "the client hung up while its request was held");
-    bosh_store_gone(room_store(), g->ref, g->rid, room_holder(g), bosh_now(), &knocks);
     room_send_knocks(&knocks);
     g->c->keepalive = AP_CONN_CLOSE;
     g->c->aborted = 1;
     finish_request(g);
+    return true;
 }
 
 /* Nobody is there to read: what would be in this answer stays for the next. */
@@ -105,13 +124,15 @@ static bool resume_request(guest_t *g, bench_t *b)
     bosh_outcome_t o;
 
     if (notice_hang_up(g)) {
-        abandon(g);
-        return true;
+        return abandon(g);
     }
     bosh_store_due(room_store(), g->ref, g->rid, room_holder(g), g->asks, bosh_now(), &b->out, &o);
     room_send_knocks(&o.knocks);
     if (o.got == BOSH_GOT_HOLD) {
         room_park(g, o.due);
+        return false;
+    }
+    if (o.got == BOSH_GOT_BUSY && park_again(g)) {
         return false;
     }
     if (room_is_emptying()) {

@@ -67,6 +67,7 @@ size_t bosh_store_take_back(bosh_store_t *st, bosh_ref_t ref, char *buf, size_t 
             begin(st, r, ref.stream);
         }
         taken = chain_take_locked(st, &r->leg[ref.stream].down, buf, size);
+        BOSH_CRASH_POINT("take-back");
         /* Who calls is the one who waited: bosh_up_t tells it. */
         r->down_blocked &= (uint8_t)~leg_bit(ref.stream);
     }

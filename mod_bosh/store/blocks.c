@@ -31,6 +31,7 @@ static uint32_t take_block(bosh_store_t *st, uint32_t owner)
     }
     st->h->blocks_free--;
     b = &st->blocks[i];
+    BOSH_CRASH_POINT("block-taken");
     b->next = NIL;
     b->owner = owner;
     return i;

@@ -117,5 +117,6 @@ void forward_locked(bosh_store_t *st, record_t *r, unsigned slot, uint8_t stream
         }
     }
     chain_free_locked(st, payload);
+    BOSH_CRASH_POINT("forwarded");
     mail_connector_locked(st, r, legs, knocks);
 }

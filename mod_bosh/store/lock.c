@@ -12,14 +12,23 @@
  * samples in the scheduler; with the gate as 0.4 calls. So a process' threads first
  * pass a gate, an ordinary mutex, and only one of each process competes; it tries a
  * few times on its own, since inside nobody stays longer than a microsecond or two.
+ *
+ * Unless it was stopped there: a debugger, a frozen container. Then whoever can say "come
+ * again later" does not wait for it long, and once one of a process' threads has waited in
+ * vain, the others do not wait at all until somebody gets in: else they would all be
+ * standing here, and nobody left for the rest of the site.
  */
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <apr_version.h>
 
 #include "store_int.h"
 
-#define SPINS 200
+#define SPINS      200
+#define PATIENCE_S 3
 
 void lock_init(bosh_store_t *st, apr_global_mutex_t *mutex)
 {
@@ -36,6 +45,7 @@ void lock_init(bosh_store_t *st, apr_global_mutex_t *mutex)
     /* With the others each try is a system call. */
     st->spins = mechanism && !strcmp(mechanism, "pthread") ? SPINS : 0;
     st->pid = (int64_t)getpid();
+    st->is_stuck = false;
 }
 
 static inline void relax(void)
@@ -45,17 +55,88 @@ static inline void relax(void)
 #endif
 }
 
+static apr_status_t try_mutex(bosh_store_t *st, int tries)
+{
+    apr_status_t rv = APR_EBUSY;
+
+    for (int i = 0; i < tries && APR_STATUS_IS_EBUSY(rv); i++) {
+        if (i > 0) {
+            relax();
+        }
+        rv = apr_global_mutex_trylock(st->mutex);
+    }
+    return rv;
+}
+
 static apr_status_t lock_mutex(bosh_store_t *st)
 {
-    for (int i = 0; i < st->spins; i++) {
-        apr_status_t rv = apr_global_mutex_trylock(st->mutex);
+    apr_status_t rv = try_mutex(st, st->spins);
 
-        if (!APR_STATUS_IS_EBUSY(rv)) {
-            return rv;
-        }
-        relax();
+    return APR_STATUS_IS_EBUSY(rv) ? apr_global_mutex_lock(st->mutex) : rv;
+}
+
+static bool is_stuck(const bosh_store_t *st)
+{
+    return __atomic_load_n(&st->is_stuck, __ATOMIC_RELAXED);
+}
+
+static void note_stuck(bosh_store_t *st, bool is_stuck)
+{
+    __atomic_store_n(&st->is_stuck, is_stuck, __ATOMIC_RELAXED);
+}
+
+static bool pass_gate_soon(bosh_store_t *st)
+{
+    struct timespec until;
+
+    if (pthread_mutex_trylock(&st->gate) == 0) {
+        return true;
     }
+    if (is_stuck(st)) {
+        return false;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_S;
+    if (pthread_mutex_timedlock(&st->gate, &until) != 0) {
+        note_stuck(st, true);
+        return false;
+    }
+    return true;
+}
+
+/* By the wall clock, as POSIX has it: who waits while it is set back waits longer. Mutexes
+ * that cannot be waited for like this are waited for without end. */
+static apr_status_t wait_for_mutex(bosh_store_t *st)
+{
+#if APR_VERSION_AT_LEAST(1, 7, 0)
+    apr_status_t rv = apr_global_mutex_timedlock(st->mutex, apr_time_from_sec(PATIENCE_S));
+
+    if (!APR_STATUS_IS_ENOTIMPL(rv)) {
+        return rv;
+    }
+#endif
     return apr_global_mutex_lock(st->mutex);
+}
+
+static apr_status_t lock_mutex_soon(bosh_store_t *st)
+{
+    bool was_stuck = is_stuck(st);
+    apr_status_t rv = try_mutex(st, was_stuck && !st->spins ? 1 : st->spins);
+
+    return APR_STATUS_IS_EBUSY(rv) && !was_stuck ? wait_for_mutex(st) : rv;
+}
+
+static void enter(bosh_store_t *st, bosh_knocks_t *knocks)
+{
+    if (is_stuck(st)) {
+        note_stuck(st, false);
+    }
+    if (st->h->busy != 0) {
+        repair_locked(st, knocks);
+    }
+    st->h->touched = NIL;
+    __atomic_store_n(&st->h->busy, st->pid, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 bool store_lock(bosh_store_t *st, bosh_knocks_t *knocks)
@@ -65,18 +146,28 @@ bool store_lock(bosh_store_t *st, bosh_knocks_t *knocks)
         pthread_mutex_unlock(&st->gate);
         return false; /* never seen; the caller fails like a full segment does */
     }
-    if (st->h->busy != 0) {
-        repair_locked(st, knocks);
+    enter(st, knocks);
+    return true;
+}
+
+bool store_lock_soon(bosh_store_t *st, bosh_knocks_t *knocks)
+{
+    if (!pass_gate_soon(st)) {
+        return false;
     }
-    st->h->touched = NIL;
-    __atomic_store_n(&st->h->busy, st->pid, __ATOMIC_RELEASE);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (lock_mutex_soon(st) != APR_SUCCESS) {
+        note_stuck(st, true);
+        pthread_mutex_unlock(&st->gate);
+        return false;
+    }
+    enter(st, knocks);
     return true;
 }
 
 void store_unlock(bosh_store_t *st)
 {
-    st->h->touched = NIL;
+    /* Not before the last change is done. */
+    __atomic_store_n(&st->h->touched, NIL, __ATOMIC_RELEASE);
     __atomic_store_n(&st->h->busy, 0, __ATOMIC_RELEASE);
     (void)apr_global_mutex_unlock(st->mutex);
     pthread_mutex_unlock(&st->gate);

@@ -33,7 +33,7 @@ unsigned bosh_store_child_mail(bosh_store_t *st, uint32_t child, bosh_mail_t *ma
     unsigned n = 0;
 
     *missed = false;
-    if (!store_lock(st, &knocks)) {
+    if (!store_lock_soon(st, &knocks)) {
         return 0;
     }
     __atomic_store_n(&st->children[child].seen, now, __ATOMIC_RELAXED); /* read without the lock */
@@ -43,6 +43,7 @@ unsigned bosh_store_child_mail(bosh_store_t *st, uint32_t child, bosh_mail_t *ma
     for (; n < max && box->count > 0; n++, box->count--) {
         mail[n] = box->mail[box->first];
         box->first = (box->first + 1) % MAIL_SLOTS;
+        BOSH_CRASH_POINT("child-mail");
     }
     store_unlock(st);
     return n;
@@ -109,6 +110,7 @@ unsigned bosh_store_connector_mail(bosh_store_t *st, uint32_t connector, bosh_re
         if (!empty_record(st, r, refs, max, &n)) {
             break; /* no room for all of its streams: it stays the first */
         }
+        BOSH_CRASH_POINT("connector-mail");
         c->mail_first = r->mail_next;
         if (c->mail_first == NIL) {
             c->mail_last = NIL;

@@ -159,7 +159,7 @@ bool bosh_store_may_block(bosh_store_t *st, uint32_t child, unsigned budget)
     unsigned n = 0;
     bool may;
 
-    if (!store_lock(st, &knocks)) {
+    if (!store_lock_soon(st, &knocks)) {
         return false;
     }
     for (uint32_t i = 0; i < st->h->max_children; i++) {
@@ -236,7 +236,7 @@ void bosh_store_status(bosh_store_t *st, bosh_msec_t now, bosh_store_status_t *s
     bosh_knocks_t knocks = { 0 };
 
     memset(s, 0, sizeof(*s));
-    if (!store_lock(st, &knocks)) {
+    if (!store_lock_soon(st, &knocks)) {
         return;
     }
     s->sessions = st->h->sessions;

@@ -185,6 +185,7 @@ void record_free_locked(bosh_store_t *st, record_t *r)
         chain_free_locked(st, record_chain(r, i));
     }
     unlink_record(st, r);
+    BOSH_CRASH_POINT("record-freed");
     memset(r->sid, 0, sizeof(r->sid));
     for (unsigned i = 0; i < BOSH_MAX_STREAMS; i++) {
         memset(r->leg[i].name, 0, sizeof(r->leg[i].name));

@@ -106,9 +106,12 @@ static void claim_record(bosh_store_t *st, record_t *r, bool is_suspect)
     }
     if (!is_sound) {
         unclaim(st, index);
-        r->magic = RECORD_MAGIC;
+        /* Should we die too: half emptied it might look sound to the next repair. */
+        __atomic_store_n(&r->magic, 0, __ATOMIC_RELEASE);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
         r->connector = r->connector < st->h->max_connectors ? r->connector : 0;
         end_damaged(r);
+        __atomic_store_n(&r->magic, RECORD_MAGIC, __ATOMIC_RELEASE);
     }
 }
 

@@ -176,7 +176,8 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
         o->got = BOSH_GOT_NO_RANDOM;
         return;
     }
-    if (!store_lock(st, &o->knocks)) {
+    if (!store_lock_soon(st, &o->knocks)) {
+        o->got = BOSH_GOT_BUSY;
         return;
     }
     if (chain_has_room_locked(st, &none, need + kept.len)) {
@@ -188,6 +189,7 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
     if (r) {
         fill_record(st, r, birth, &names, now, &o->knocks);
         ev = as_event(r, req);
+        BOSH_CRASH_POINT("creation");
         step_request(st, r, &ev, kept, now, out, o);
         sid_encode(sid, sid_text);
     }
@@ -203,8 +205,8 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
     bosh_event_t ev;
     record_t *r;
 
-    init_outcome(o, out, BOSH_GOT_NO_ROOM);
-    if (!store_lock(st, &o->knocks)) {
+    init_outcome(o, out, BOSH_GOT_BUSY);
+    if (!store_lock_soon(st, &o->knocks)) {
         return;
     }
     o->got = BOSH_GOT_UNKNOWN;
@@ -219,9 +221,11 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
         }
         else {
             step_request(st, r, &ev, kept, now, out, o);
+            BOSH_CRASH_POINT("request");
         }
     }
     store_unlock(st);
+    BOSH_CRASH_POINT("request-unlocked");
 }
 
 bool bosh_store_peek(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bosh_terms_t *terms,
@@ -231,7 +235,7 @@ bool bosh_store_peek(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bosh_term
     record_t *r;
     bool found;
 
-    if (!store_lock(st, &knocks)) {
+    if (!store_lock_soon(st, &knocks)) {
         return false;
     }
     r = record_find_locked(st, sid);
@@ -251,16 +255,18 @@ void bosh_store_due(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_holder_
     bosh_actions_t acts;
     record_t *r;
 
-    init_outcome(o, out, BOSH_GOT_NO_ROOM);
-    if (!store_lock(st, &o->knocks)) {
+    init_outcome(o, out, BOSH_GOT_BUSY);
+    if (!store_lock_soon(st, &o->knocks)) {
         return;
     }
     o->got = BOSH_GOT_UNKNOWN;
     r = record_get_locked(st, ref);
     if (r) {
         report(st, r, apply_locked(st, r, &ev, no_payload, now, &acts, &o->knocks).own, out, o);
+        BOSH_CRASH_POINT("due");
     }
     store_unlock(st);
+    BOSH_CRASH_POINT("due-unlocked");
 }
 
 bool bosh_store_payload(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_buf_t *out)
@@ -288,28 +294,38 @@ bool bosh_store_payload(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_buf
     return found;
 }
 
-static void step_simple(bosh_store_t *st, bosh_ref_t ref, const bosh_event_t *ev, bosh_msec_t now,
+static void step_locked(bosh_store_t *st, bosh_ref_t ref, const bosh_event_t *ev, bosh_msec_t now,
                         bosh_knocks_t *knocks)
 {
+    record_t *r = record_get_locked(st, ref);
     bosh_actions_t acts;
-    record_t *r;
 
-    if (!store_lock(st, knocks)) {
-        return;
-    }
-    r = record_get_locked(st, ref);
     if (r) {
         apply_locked(st, r, ev, no_payload, now, &acts, knocks);
     }
-    store_unlock(st);
 }
 
-void bosh_store_gone(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
+static void step_simple(bosh_store_t *st, bosh_ref_t ref, const bosh_event_t *ev, bosh_msec_t now,
+                        bosh_knocks_t *knocks)
+{
+    if (store_lock(st, knocks)) {
+        step_locked(st, ref, ev, now, knocks);
+        store_unlock(st);
+    }
+}
+
+bool bosh_store_gone(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
                      bosh_msec_t now, bosh_knocks_t *knocks)
 {
     bosh_event_t ev = { .kind = BOSH_EV_GONE, .rid = rid, .holder = holder };
 
-    step_simple(st, ref, &ev, now, knocks);
+    if (!store_lock_soon(st, knocks)) {
+        return false;
+    }
+    step_locked(st, ref, &ev, now, knocks);
+    BOSH_CRASH_POINT("gone");
+    store_unlock(st);
+    return true;
 }
 
 void bosh_store_written(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_holder_t holder,
@@ -317,6 +333,7 @@ void bosh_store_written(bosh_store_t *st, bosh_ref_t ref, uint64_t rid, bosh_hol
 {
     bosh_event_t ev = { .kind = BOSH_EV_WRITTEN, .rid = rid, .holder = holder };
 
+    BOSH_CRASH_POINT("answer-written");
     step_simple(st, ref, &ev, now, knocks);
 }
 

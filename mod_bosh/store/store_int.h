@@ -141,6 +141,7 @@ struct bosh_store_t {
     pthread_mutex_t gate; /* this process' threads come to the mutex one at a time */
     int spins;            /* tries before the kernel is asked to wait for it */
     int64_t pid;          /* of this process; asking the kernel each time would cost */
+    bool is_stuck;        /* somebody waited for the mutex in vain, and nobody got it since */
     header_t *h;
     child_t *children;
     uint32_t *buckets;
@@ -152,6 +153,8 @@ struct bosh_store_t {
 void lock_init(bosh_store_t *st, apr_global_mutex_t *mutex);
 /* False: the mutex failed; nothing may be touched, and unlock is not called. */
 bool store_lock(bosh_store_t *st, bosh_knocks_t *knocks);
+/* Also false when somebody stands still inside: for who can say "come again later". */
+bool store_lock_soon(bosh_store_t *st, bosh_knocks_t *knocks);
 void store_unlock(bosh_store_t *st);
 /* From here to unlock this session is being changed. The fence keeps the compiler from
  * beginning before. */

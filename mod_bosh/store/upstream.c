@@ -46,6 +46,7 @@ bool bosh_store_connector_task(bosh_store_t *st, bosh_ref_t ref, bosh_task_t *ta
         task->serial = r->serial;
         task->connect_timeout = r->core.terms.connect_timeout;
         chain_take_locked(st, &leg->task, (char *)&task->upstream, sizeof(task->upstream));
+        BOSH_CRASH_POINT("task");
         found = true;
     }
     store_unlock(st);
@@ -62,6 +63,7 @@ static void take(bosh_store_t *st, record_t *r, unsigned n, char *buf, size_t si
         size = leg->restart_at;
     }
     up->len = chain_take_locked(st, &leg->up, buf, size);
+    BOSH_CRASH_POINT("take-up");
     if (restart && buf) {
         leg->restart_at -= (uint32_t)up->len;
         up->restart = leg->restart_at == 0;
@@ -160,11 +162,13 @@ bosh_put_t bosh_store_put_down(bosh_store_t *st, bosh_ref_t ref, bosh_str_t xml,
         else {
             chain_append_locked(st, &leg->down, ref.index, xml.p, xml.len);
             leg_note_down(r, ref.stream);
+            BOSH_CRASH_POINT("put-down");
             apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
             put = BOSH_PUT_OK;
         }
     }
     store_unlock(st);
+    BOSH_CRASH_POINT("put-down-unlocked");
     return put;
 }
 
@@ -225,6 +229,7 @@ void bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t cond
         touch_locked(st, r);
         is_living = living_leg(r, ref) != NULL;
         leg_end_up_locked(st, r, ref.stream);
+        BOSH_CRASH_POINT("stream-ended");
         if (is_living && !(r->taken_back & leg_bit(ref.stream)) && last.len > 0
             && has_room(st, &leg->down, last.len)) {
             chain_append_locked(st, &leg->down, ref.index, last.p, last.len);
@@ -239,6 +244,7 @@ void bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t cond
  * but the clock. */
 static void retry_down(bosh_store_t *st, record_t *r, bosh_knocks_t *knocks)
 {
+    touch_locked(st, r);
     for (unsigned n = 0; n < BOSH_MAX_STREAMS && r->down_blocked; n++) {
         uint8_t bit = r->down_blocked & leg_bit(n);
 
@@ -304,6 +310,7 @@ bool bosh_store_tick(bosh_store_t *st, uint32_t connector, uint32_t *cursor, bos
         if (r->in_use && r->connector == connector) {
             make_room(st, r, now, knocks);
             retry_down(st, r, knocks);
+            BOSH_CRASH_POINT("tick");
             apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
         }
     }
