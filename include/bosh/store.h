@@ -230,7 +230,8 @@ bool bosh_store_connector_task(bosh_store_t *store, bosh_ref_t ref, bosh_task_t 
 
 typedef struct bosh_up_t {
     size_t len;                /* bytes put into the buffer */
-    bool more;                 /* the up queue holds more */
+    size_t waiting;            /* bytes that the up queue still holds */
+    bool more;                 /* so it does, or a restart waits */
     bool restart;              /* a new stream header follows these bytes */
     bool has_from;             /* with restart: see bosh_store_restart_from() */
     bool close;                /* the stream is to be closed after the last byte */

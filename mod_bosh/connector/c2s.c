@@ -188,6 +188,7 @@ static void drain(c2s_t *c)
 
 void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason)
 {
+    up_log_unsent(c);
     if (c->reason == BOSH_REASON_NONE) {
         c->condition = condition;
         c->reason = reason;
@@ -219,6 +220,7 @@ void c2s_part(c2s_t *c, bosh_str_t words)
 {
     apr_socket_t *sock = c->sock;
 
+    up_log_unsent(c);
     if (sock && up_last_words(c, words)) {
         watch_set(&c->watch, 0);
         c->sock = NULL;
@@ -231,7 +233,7 @@ void c2s_say_goodbye(c2s_t *c)
     c->state = CLOSING;
     c->deadline = c->k->now + CLOSE_MS;
     watch_set(&c->watch, c->watch.events | APR_POLLIN);
-    bosh_buf_add_z(&c->out, "</stream:stream>");
+    bosh_buf_add_z(&c->out, CLOSING_TAG);
 }
 
 void c2s_close(c2s_t *c, const bosh_up_t *up)

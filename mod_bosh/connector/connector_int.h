@@ -106,14 +106,18 @@ struct c2s_t {
     bool was_opened;   /* the store knows */
     bool stream_error; /* the server sent one */
     bool closed;       /* the server sent its closing tag */
+    bool is_told;      /* what may be lost is in the log */
     bosh_condition_t condition;
     bosh_reason_t reason;
     bosh_buf_t out;      /* taken from the store, not yet written */
+    size_t in_hand;      /* taken from the store, being written */
     bosh_buf_t down;     /* parsed, not yet in the store */
     bosh_buf_t features; /* the last ones, until something follows our header */
     bosh_buf_t error;    /* what goes with the condition in the last answer */
     bosh_bouncer_t bouncer;
 };
+
+#define CLOSING_TAG "</stream:stream>"
 
 void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task);
 /* The store has something for it. */
@@ -151,6 +155,8 @@ void up_start_stream(c2s_t *c);
 bool up_last_words(c2s_t *c, bosh_str_t words);
 /* The server may read nothing more: is the session over? */
 bool up_is_over(c2s_t *c, bosh_up_t *up);
+/* Before the socket is closed: a line about what the server cannot be assumed to have. */
+void up_log_unsent(c2s_t *c);
 
 /* ---- down.c ------------------------------------------------------------- */
 

@@ -95,8 +95,8 @@ static void end_refused(c2s_t *c, bosh_xml_verdict_t verdict)
     bosh_buf_init(&words, 0);
     bosh_buf_add_z(&words, "<stream:error><");
     bosh_buf_add_z(&words, stream_error(verdict));
-    bosh_buf_add_z(&words, " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
-                           "</stream:stream>");
+    bosh_buf_add_z(&words,
+                   " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" CLOSING_TAG);
     c2s_part(c, bosh_buf_str(&words));
     bosh_buf_free(&words);
     if (is_limit(verdict)) {
@@ -116,7 +116,7 @@ static void end_refused(c2s_t *c, bosh_xml_verdict_t verdict)
 static void end_by_server(c2s_t *c)
 {
     if (c->state != CLOSING) {
-        c2s_part(c, BOSH_STR("</stream:stream>"));
+        c2s_part(c, BOSH_STR(CLOSING_TAG));
     }
     c2s_end(c, BOSH_COND_REMOTE_STREAM_ERROR,
             c->stream_error ? BOSH_REASON_STREAM_ERROR : BOSH_REASON_STREAM_CLOSED);
@@ -128,7 +128,7 @@ static void end_without_session(c2s_t *c)
     bosh_up_t up;
 
     up_is_over(c, &up);
-    c2s_part(c, BOSH_STR("</stream:stream>"));
+    c2s_part(c, BOSH_STR(CLOSING_TAG));
     c2s_end(c, (bosh_condition_t)up.condition, (bosh_reason_t)up.reason);
 }
 

@@ -1,6 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /* Bytes from the store to the server. */
 
+#include <sys/ioctl.h>
+
+#include <apr_portable.h>
+
 #include "connector_int.h"
 
 /* More than the kernel keeps for a connection that is dead. */
@@ -116,6 +120,45 @@ bool up_is_over(c2s_t *c, bosh_up_t *up)
     return up->ended || up->reason != BOSH_REASON_NONE;
 }
 
+/* What the other end's kernel has not acknowledged; also after a reset. Of what it has
+ * acknowledged, nobody knows what its server has read. */
+static size_t unacknowledged(const c2s_t *c)
+{
+    apr_os_sock_t fd;
+    int n = 0, own = c->state == CLOSING ? (int)sizeof(CLOSING_TAG) - 1 : 0;
+
+    if (apr_os_sock_get(&fd, c->sock) != APR_SUCCESS || ioctl(fd, TIOCOUTQ, &n) != 0) {
+        return 0;
+    }
+    return n > own ? (size_t)(n - own) : 0;
+}
+
+/* A client learns that its stream has ended, but not which of its last stanzas arrived.
+ * Where none followed our stream header, that alone is on its way. */
+void up_log_unsent(c2s_t *c)
+{
+    size_t unsent = c->in_hand, unacked = 0;
+    bosh_up_t up;
+
+    if (!c->sock || c->state < STREAMING || c->state > CLOSING || c->is_told) {
+        return;
+    }
+    c->is_told = true;
+    if (c->has_spoken) {
+        unsent += c->out.len;
+        unacked = unacknowledged(c);
+    }
+    bosh_store_take_up(c->k->args->store, c->ref, NULL, 0, c->k->now, &up, &c->k->knocks);
+    unsent += up.waiting;
+    if (unsent + unacked > 0) {
+        /* A client can make its server end the stream; but not break the connection. */
+        bosh_log(c->stream_error || c->closed ? BOSH_LOG_INFO : BOSH_LOG_WARNING,
+                 BOSHNO(1011) "%s: what %s was sent last may be lost: %zu bytes not acknowledged, "
+                              "%zu not sent",
+                 c->name, c->upstream->to, unacked, unsent);
+    }
+}
+
 /* One bufferful, straight from the store to the socket. */
 static bool move_once(c2s_t *c, bosh_up_t *up)
 {
@@ -124,11 +167,12 @@ static bool move_once(c2s_t *c, bosh_up_t *up)
 
     bosh_store_take_up(k->args->store, c->ref, k->io, IO_SIZE, k->now, up, &k->knocks);
     if (up->ended) {
-        c2s_part(c, BOSH_STR("</stream:stream>"));
+        c2s_part(c, BOSH_STR(CLOSING_TAG));
         c2s_end(c, (bosh_condition_t)up->condition, (bosh_reason_t)up->reason);
         return false;
     }
     c->is_cut = up->more;
+    c->in_hand = up->len;
     if (up->len > 0) {
         BOSH_CRASH_POINT("bytes-taken-up");
     }
@@ -138,6 +182,7 @@ static bool move_once(c2s_t *c, bosh_up_t *up)
     if (up->len > 0) {
         BOSH_CRASH_POINT("bytes-written-up");
     }
+    c->in_hand = 0;
     if (up->len > 0 && !c->has_spoken) {
         note_spoken(c);
     }

@@ -73,7 +73,8 @@ static void take(bosh_store_t *st, record_t *r, unsigned n, char *buf, size_t si
         r->wants_restart &= (uint8_t)~leg_bit(n);
         restart = false;
     }
-    up->more = leg->up.len > 0 || restart;
+    up->waiting = leg->up.len;
+    up->more = up->waiting > 0 || restart;
 }
 
 /* Why the stream is to go: its own reason, if that came before its session's. */

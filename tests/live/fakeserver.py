@@ -196,12 +196,17 @@ class Connection(asyncio.Protocol):
     def close(self):
         self._on_loop(self.transport.close)
 
+    def half_close(self):
+        """It says nothing more, and goes on reading."""
+        self._on_loop(self.transport.write_eof)
+
     def reset(self):
-        def act():
-            sock = self.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            self.transport.abort()
-        self._on_loop(act)
+        self._on_loop(self._reset)
+
+    def _reset(self):
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.transport.abort()
 
     def stop_reading(self):
         self._on_loop(self.transport.pause_reading)
@@ -258,15 +263,34 @@ class FakeServer:
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.crumb_lock = asyncio.Lock()
-        listening = self.loop.run_until_complete(self.loop.create_server(
-            lambda: Connection(self), "127.0.0.1", self.port, backlog=2048))
+        self.loop.run_until_complete(self._listen())
         self._started.set()
         self.loop.run_forever()
-        listening.close()
+        self.listening.close()
         for connection in self.connections:
             connection.transport.abort()
         self.loop.run_until_complete(asyncio.sleep(0.01))
         self.loop.close()
+
+    async def _listen(self):
+        self.listening = await self.loop.create_server(
+            lambda: Connection(self), "127.0.0.1", self.port, backlog=2048)
+
+    def crash(self):
+        """As if its process were killed: every connection is reset, nobody listens."""
+        def act():
+            self.listening.close()
+            for connection in self.connections:
+                if not connection.gone:
+                    connection._reset()
+            done.set()
+        done = threading.Event()
+        self.loop.call_soon_threadsafe(act)
+        assert done.wait(10), "the scripted server does not crash"
+
+    def begin_anew(self):
+        """After crash()."""
+        asyncio.run_coroutine_threadsafe(self._listen(), self.loop).result(10)
 
     def stop(self):
         self.loop.call_soon_threadsafe(self.loop.stop)

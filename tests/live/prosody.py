@@ -89,11 +89,11 @@ class Prosody:
                 pass
         return text
 
-    def shut_down(self):
+    def shut_down(self, how=signal.SIGTERM):
         """Ends the process; start() begins again with the same data."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(how)
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,291 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""An XMPP server that ends, in every state of its stream and in every way, with stanzas on
+their way to the client: these first and in order, then the condition, once; after that the
+same to whoever asks, and nothing forwarded. See also test_upstream.py."""
+import fcntl
+import re
+import signal
+import struct
+import termios
+import time
+
+import pytest
+
+import bosh
+from play import CLOSING, ERROR, tag, text_message, texts
+from prosody import ACCOUNTS, DOMAIN, Prosody
+from strictxml import STREAMS
+from test_upstream_streams import Two
+from waiting import until
+
+STATES = ("before_header", "after_header", "after_features", "during_login", "after_success",
+          "restarting", "restarted", "bound", "within_stanza")
+STANZAS_MAY_COME = ("after_features", "during_login", "after_success", "bound")
+HEADER_IS_DUE = ("before_header", "restarting")
+QUEUED = ["q%d" % n for n in range(5)]
+
+
+# ---- the ways -------------------------------------------------------------------------------
+
+
+def crash(fake, servers):
+    fake.crash()
+
+
+def reset(fake, servers):
+    for server in servers:
+        server.reset()
+
+
+def fin(fake, servers):
+    for server in servers:
+        server.close()
+
+
+def half_close(fake, servers):
+    for server in servers:
+        server.half_close()
+
+
+def error_and_close(fake, servers):
+    for server in servers:
+        server.send(ERROR)
+        server.close()
+
+
+def closing_tag_and_close(fake, servers):
+    for server in servers:
+        server.send(CLOSING)
+        server.close()
+
+
+def silence_then_reset(fake, servers):
+    """It reads nothing any more."""
+    for server in servers:
+        server.stop_reading()
+    time.sleep(1)
+    reset(fake, servers)
+
+
+FAILED, ENDED = "remote-connection-failed", "remote-stream-error"
+WAYS = {crash: FAILED, reset: FAILED, fin: FAILED, half_close: FAILED, error_and_close: ENDED,
+        closing_tag_and_close: ENDED, silence_then_reset: FAILED}
+
+
+# ---- the table ------------------------------------------------------------------------------
+
+
+class Case:
+    """One session in its state. mode: a request is held, or none, or none and the server
+    has spoken: what it said is on its way when the end comes."""
+
+    def __init__(self, play, state, mode, condition):
+        self.state, self.mode, self.condition = state, mode, condition
+        self.play = play("bound" if state == "within_stanza" else state)
+        self.said = []
+        session, server = self.play.session, self.play.server
+        # What a request is open for already, its client cannot leave: it has no sid yet.
+        can_leave = state not in ("before_header", "after_header")
+        if mode == "held" and not session.pending:
+            session.post()
+        if mode != "held" and session.pending and can_leave:
+            self.play.hang_up()
+        if mode == "queued" and state in STANZAS_MAY_COME + ("within_stanza",):
+            self.said = QUEUED
+            server.send("".join(text_message(t) for t in QUEUED))
+        if condition == ENDED and state in HEADER_IS_DUE:
+            server.send(server.header())
+        if state == "within_stanza":
+            server.send("<message from='a@b'><body>never whole")
+            if condition == ENDED:
+                self.condition = FAILED  # what it says is within an element
+
+    def __repr__(self):
+        return "%s, %s" % (self.state, self.mode)
+
+    def check(self):
+        answers = self.play.end_of_session()
+        assert (answers[-1].type, answers[-1].condition) == ("terminate", self.condition)
+        assert texts(answers) == self.said
+        errors = [s for a in answers for s in a.stanzas if s.tag == tag("error", STREAMS)]
+        assert len(errors) <= 1 and all(e in answers[-1].stanzas for e in errors)
+
+    def check_later(self):
+        """Whoever asks, with a payload even."""
+        session = self.play.session
+        if not session.sid:
+            return
+        sent = len(self.play.server.stanzas)
+        for _ in range(3):
+            answer = session.free_wire().ask(session.bytes(
+                "<message to='a@b' xmlns='jabber:client'><body>too late</body></message>"))
+            assert (answer.type, answer.condition) == ("terminate", self.condition)
+            assert texts([answer]) == []
+        assert len(self.play.server.stanzas) == sent
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda f: f.__name__)
+def test_every_state(play, fake_server, way):
+    cases = [Case(play, state, mode, WAYS[way])
+             for state in STATES for mode in ("held", "idle", "queued")]
+    way(fake_server, [c.play.server for c in cases])
+    if way is crash:
+        fake_server.begin_anew()
+    failures = []
+    for case in cases:
+        try:
+            case.check()
+            case.check_later()
+            case.play.server.wait_ended()
+            assert "too late" not in case.play.server.bodies()
+        except AssertionError as e:
+            failures.append("%r: %s" % (case, e))
+    assert not failures, "\n".join(failures)
+    p = play("bound")  # others are served
+    p.server.send(text_message("new"))
+    assert texts([p.session.ask()]) == ["new"]
+
+
+# ---- in the middle of our own end ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [w for w in WAYS if w is not crash], ids=lambda f: f.__name__)
+def test_server_that_ends_while_we_do(play, fake_server, way):
+    """The client was told already: nothing is added to it."""
+    p = play("bound")
+    answers = p.session.terminate("")
+    assert [(a.type, a.condition) for a in answers] == [("terminate", None)]
+    p.server.wait_closing_tag()
+    way(fake_server, [p.server])
+    p.server.wait_ended()
+    assert p.later() == ("terminate", None)
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["both", "one"])
+@pytest.mark.parametrize("way", [w for w in WAYS if w is not crash], ids=lambda f: f.__name__)
+def test_one_stream_of_two(site, fake, new_session, way, both):
+    """Each is told once, with its name; or the session's end, which is that of all, without."""
+    t = Two(site.main, fake, new_session)
+    servers = {t.first: t.one, t.second: t.two} if both else {t.second: t.two}
+    for name, server in servers.items():
+        server.send("".join(text_message(name + q) for q in QUEUED))
+    way(fake, list(servers.values()))
+    ends, said = [], []
+    while not ends or both and ends[-1] is not None:
+        answer = t.session.ask()
+        said += texts([answer])
+        if answer.type == "terminate":
+            assert answer.condition == WAYS[way]
+            ends.append(answer.body.get("stream"))
+    for name in servers:
+        assert [s for s in said if s.startswith(name)] == [name + q for q in QUEUED]
+    assert len(said) == len(servers) * len(QUEUED)
+    if both:
+        assert len(ends) <= 2 and set(ends[:-1]) <= set(servers)
+        assert t.session.ask().condition == WAYS[way]
+    else:
+        assert ends == [t.second]
+        t.session.ended = None
+        t.first_lives()
+
+
+# ---- more than there is room for -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda f: f.__name__)
+def test_more_on_its_way_than_the_session_can_keep(play, fake_server, way):
+    """1 MiB waits in the store and more in the connector and in the socket. After a reset
+    the kernel of the other end has nothing more to send: what is here is delivered."""
+    p = play("bound")
+    names = ["n%d" % n for n in range(3000)]
+    p.server.send("".join(text_message(n + "x" * 500) for n in names))
+    time.sleep(0.3)  # most of it is here; how much is the kernel's choice
+    way(fake_server, [p.server])
+    if way is crash:
+        fake_server.begin_anew()
+    seen = []
+    while not p.session.ended:
+        seen += [t.rstrip("x") for t in texts([p.session.ask()])]
+    assert seen == names[:len(seen)]
+    assert p.session.ended.condition == WAYS[way]
+    if way in (crash, reset, silence_then_reset):
+        assert len(seen) * 500 > 1024 * 1024
+    else:
+        assert len(seen) == len(names)
+
+
+# ---- what the server did not take ------------------------------------------------------------
+
+
+def unread(server):
+    """Bytes that this end's kernel has acknowledged, and the server not read."""
+    sock = server.transport.get_extra_info("socket")
+    return struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0]
+
+
+@pytest.mark.parametrize("end", ["reset", "close"])
+@pytest.mark.parametrize("size", [100, 200000])
+def test_log_tells_what_may_be_lost(play, site, size, end):
+    """The server reads nothing, and breaks the connection: its kernel has some of what was
+    accepted, our kernel some, the store the rest."""
+    p = play("after_features", wait=0)
+    text = "<message to='f@x' xmlns='jabber:client'><body>%s</body></message>" % ("x" * size)
+    p.session.free_wire().ask(p.session.bytes(text))
+    p.server.wait_stanza(tag("message"))
+    whole = len(p.server.received)
+    p.session.free_wire().ask(p.session.bytes(text))
+    p.server.wait_stanza(tag("message"))
+    whole = len(p.server.received) - whole
+    name = re.findall(r"BOSH1002: (session \d+):", site.httpd.log_text())[-1]
+    p.server.stop_reading()
+    time.sleep(0.05)
+    before = len(p.server.received)
+    accepted, stuck = 0, 0
+    while accepted < 30 and stuck < 3:
+        answer = p.session.free_wire().ask(p.session.bytes(text))
+        accepted += answer.status == 200
+        stuck += answer.status == 503
+        if answer.status != 200:
+            p.session.rid -= 1
+    acked, last = -1, None
+    while acked != last:  # until nothing moves any more
+        last, acked = acked, unread(p.server)
+        time.sleep(0.1)
+    assert len(p.server.received) == before
+    getattr(p.server, end)()
+    p.server.wait_ended()
+    expected = accepted * whole - acked
+    pattern = name + r": what puppet.fake was sent last may be lost: (\d+) bytes not " \
+        r"acknowledged, (\d+) not sent"
+    until(lambda: name + " to puppet.fake ended" in site.httpd.log_text(), 10, "the end")
+    found = re.findall(pattern, site.httpd.log_text())
+    assert [sum(map(int, f)) for f in found] == ([expected] if expected else [])
+    assert (expected > 0) == (size > 100)
+    assert p.later() == ("terminate", FAILED)
+
+
+# ---- a real server ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+def test_prosody_restarts(make_httpd, new_session, how):
+    prosody = Prosody().start()
+    try:
+        server = make_httpd(domains=[(DOMAIN, prosody.address)])
+        endpoint = bosh.Endpoint(server.port)
+        held, idle = (new_session(endpoint).login(DOMAIN, user, ACCOUNTS[user],
+                                                          presence=False)
+                      for user in ("romeo", "juliet"))
+        held.hold().held()
+        prosody.shut_down(how)
+        for session in (held, idle):
+            while not session.ended:
+                session.ask()
+            assert session.ended.condition == (ENDED if how == signal.SIGTERM else FAILED)
+            assert session.ask().condition == session.ended.condition
+        prosody.start()
+        session = new_session(endpoint).login(DOMAIN, "romeo", ACCOUNTS["romeo"])
+        session.send_message(session.jid, "to myself")
+        session.wait_message("to myself")
+    finally:
+        prosody.stop()
