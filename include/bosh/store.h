@@ -135,13 +135,14 @@ typedef struct bosh_request_t {
 } bosh_request_t;
 
 typedef enum bosh_got_t {
-    BOSH_GOT_ANSWER,  /* write outcome.answer with payload */
-    BOSH_GOT_HOLD,    /* wait; come back at outcome.due (0: when mail says so) */
-    BOSH_GOT_UNKNOWN, /* no such session: item-not-found */
-    BOSH_GOT_EXPOSED, /* a session born over TLS, asked for without it: close the
+    BOSH_GOT_ANSWER,      /* write outcome.answer with payload */
+    BOSH_GOT_HOLD,        /* wait; come back at outcome.due (0: when mail says so) */
+    BOSH_GOT_UNKNOWN,     /* no such session: item-not-found */
+    BOSH_GOT_EXPOSED,     /* a session born over TLS, asked for without it: close the
                          connection, leave the session alone */
-    BOSH_GOT_NO_ROOM, /* nothing was taken: come again later */
-    BOSH_GOT_FULL     /* no session more can be created */
+    BOSH_GOT_NO_ROOM,     /* nothing was taken: come again later */
+    BOSH_GOT_FULL,        /* no session more can be created */
+    BOSH_GOT_NO_CONNECTOR /* nor one at all: none gave a sign of life lately */
 } bosh_got_t;
 
 typedef struct bosh_outcome_t {
@@ -200,10 +201,16 @@ bool bosh_store_greeting(bosh_store_t *store, bosh_ref_t ref, bosh_greeting_t *g
 
 /* ---- connector ---------------------------------------------------------- */
 
+/* What a connector took with it: streams, and bytes that waited for them to be written. */
+typedef struct bosh_loss_t {
+    unsigned streams;
+    uint64_t bytes;
+} bosh_loss_t;
+
 /* A connector process begins: sessions of its predecessor end
  * (BOSH_REASON_CONNECTOR_LOST), but for those it never took up. All are in the mail. */
-void bosh_store_connector_join(bosh_store_t *store, uint32_t connector, int64_t pid,
-                               bosh_msec_t now, bosh_knocks_t *knocks);
+bosh_loss_t bosh_store_connector_join(bosh_store_t *store, uint32_t connector, int64_t pid,
+                                      bosh_msec_t now, bosh_knocks_t *knocks);
 
 /* Streams that want something from this connector, each once. Call until it
  * returns less than max. */

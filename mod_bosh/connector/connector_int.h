@@ -192,6 +192,7 @@ struct connector_t {
     bosh_msec_t now; /* of this turn */
     bosh_knocks_t knocks;
     bool stopping;
+    bosh_msec_t leave_at; /* 0: never */
     bool is_new;      /* reads the mail of the one before it */
     char io[IO_SIZE]; /* scratch for one read or write */
 };

@@ -242,7 +242,7 @@ apr_status_t answer_outcome(request_rec *r, bench_t *b, const bosh_outcome_t *o,
     bool is_legacy = o->terms.ver_major == 0;
     bosh_greeting_t g;
 
-    if (o->got == BOSH_GOT_NO_ROOM || o->got == BOSH_GOT_FULL) {
+    if (o->got == BOSH_GOT_NO_ROOM || o->got == BOSH_GOT_FULL || o->got == BOSH_GOT_NO_CONNECTOR) {
         return answer_later(r, b);
     }
     if (o->got != BOSH_GOT_ANSWER || !fetch_payload(b, o, rid)) {

@@ -86,6 +86,11 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
         ap_log_rerror(APLOG_MARK, level, 0, r,
                       BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory");
         break;
+    case BOSH_GOT_NO_CONNECTOR:
+        level = complaint_level();
+        ap_log_rerror(APLOG_MARK, level, 0, r,
+                      BOSHNO(3010) "no connector gives a sign of life: no new sessions for now");
+        break;
     default: break;
     }
     answer_outcome(r, b, &a->outcome, a->sid, a->rid);
