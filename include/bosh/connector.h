@@ -15,14 +15,19 @@
 #include "bosh/store.h"
 #include "bosh/wake.h"
 
+/* How long it may take to end all sessions when it is told to stop: bounces and closing tags
+ * are written, and the servers' waited for. */
+#define BOSH_CONNECTOR_STOP_MS BOSH_SEC(4)
+
 typedef struct bosh_connector_args_t {
     bosh_store_t *store;
     bosh_wake_t *wake;
     uint32_t index;
     /* The parent's end of this socket closes when the parent is gone. Readable:
-     * call on_control; false: it is time to go. */
+     * call on_control; false: it is time to go. It may set *patience to more than 0: then it
+     * is time to go when the socket does not become readable again for so long. */
     apr_socket_t *control;
-    bool (*on_control)(void *baton);
+    bool (*on_control)(void *baton, bosh_msec_t *patience);
     void *baton;
     /* Set by a signal handler, on SIGTERM: end all sessions and return. */
     volatile int *stop;

@@ -209,10 +209,16 @@ bool bosh_store_greeting(bosh_store_t *store, bosh_ref_t ref, bosh_greeting_t *g
 
 /* ---- connector ---------------------------------------------------------- */
 
+/* What a connector took with it: streams, and bytes that waited for them to be written. */
+typedef struct bosh_loss_t {
+    unsigned streams;
+    uint64_t bytes;
+} bosh_loss_t;
+
 /* A connector process begins: sessions of its predecessor end
  * (BOSH_REASON_CONNECTOR_LOST), but for those it never took up. All are in the mail. */
-void bosh_store_connector_join(bosh_store_t *store, uint32_t connector, int64_t pid,
-                               bosh_msec_t now, bosh_knocks_t *knocks);
+bosh_loss_t bosh_store_connector_join(bosh_store_t *store, uint32_t connector, int64_t pid,
+                                      bosh_msec_t now, bosh_knocks_t *knocks);
 
 /* Streams that want something from this connector, each once. Call until it
  * returns less than max. */

@@ -20,9 +20,15 @@
 
 typedef struct bosh_wake_t bosh_wake_t;
 
+/* Changes with what a bosh_wake_t looks like, which another build may find. */
+unsigned bosh_wake_layout(void);
+
 /* In the parent. children <= BOSH_MAX_CHILDREN, connectors <= 32. */
 apr_status_t bosh_wake_create(bosh_wake_t **wake, unsigned children, unsigned connectors,
                               apr_pool_t *p);
+
+/* This descriptor is one end of one of the pipes. */
+bool bosh_wake_is_door(const bosh_wake_t *wake, int fd);
 
 /* What the process polls for reading (APR_POLL_FILE). */
 apr_file_t *bosh_wake_child_door(const bosh_wake_t *wake, unsigned child);

@@ -200,8 +200,9 @@ struct connector_t {
     bosh_msec_t forgiven; /* stillness was looked after up to here */
     bosh_knocks_t knocks;
     bool stopping;
-    bool is_new;      /* reads the mail of the one before it */
-    char io[IO_SIZE]; /* scratch for one read or write */
+    bosh_msec_t leave_at; /* 0: never */
+    bool is_new;          /* reads the mail of the one before it */
+    char io[IO_SIZE];     /* scratch for one read or write */
 };
 
 /* NULL: none. */

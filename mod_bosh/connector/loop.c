@@ -12,7 +12,6 @@
 #define TURN_MS   250 /* longest sleep: clocks go on, lost knocks are made good */
 #define REAP_MS   1000
 #define MAX_READY 20000
-#define STOP_MS   BOSH_SEC(5) /* for closing tags, when httpd stops */
 /* Whoever looks at the clock at least once a second, and did not for so long, stood still. */
 #define STILL_MS  BOSH_SEC(3)
 
@@ -25,12 +24,20 @@ static void on_door(watch_t *w, apr_int16_t events)
 static void on_control(watch_t *w, apr_int16_t events)
 {
     connector_t *k = w->k;
+    bosh_msec_t patience = 0;
 
     (void)events;
-    if (!k->args->on_control(k->args->baton)) {
+    if (!k->args->on_control(k->args->baton, &patience)) {
         k->stopping = true;
         watch_set(w, 0);
     }
+    k->leave_at = patience ? k->now + patience : 0;
+}
+
+/* httpd began to read its configuration anew, and our module is not in it any more. */
+static bool is_forsaken(const connector_t *k)
+{
+    return k->leave_at && k->now >= k->leave_at;
 }
 
 /* A session that the connector before this one took with it. */
@@ -143,11 +150,17 @@ static void end_all(connector_t *k)
     }
 }
 
+/* In the end only those are left whose servers do not read, or do not answer. */
+static bool is_done(const connector_t *k, bosh_msec_t give_up)
+{
+    return give_up && ((k->count == 0 && !k->partings) || k->now >= give_up);
+}
+
 static void loop(connector_t *k)
 {
     bosh_msec_t next_tick = 0, next_reap = 0, give_up = 0;
 
-    while (!give_up || (k->count > 0 && k->now < give_up)) {
+    while (!is_done(k, give_up)) {
         poll_once(k);
         read_mail(k);
         if (k->now >= next_tick) {
@@ -158,8 +171,8 @@ static void loop(connector_t *k)
             bosh_store_reap_children(k->args->store, is_alive, k->now, &k->knocks);
             next_reap = k->now + REAP_MS;
         }
-        if (!give_up && (k->stopping || *k->args->stop)) {
-            give_up = k->now + STOP_MS;
+        if (!give_up && (k->stopping || *k->args->stop || is_forsaken(k))) {
+            give_up = k->now + BOSH_CONNECTOR_STOP_MS;
             end_all(k);
         }
         bosh_wake_send(k->args->wake, &k->knocks);
@@ -187,6 +200,32 @@ static apr_status_t begin(connector_t *k, watch_t *door, watch_t *control)
     return rv == APR_SUCCESS ? watch_set(control, APR_POLLIN) : rv;
 }
 
+static void join(connector_t *k)
+{
+    const bosh_connector_args_t *args = k->args;
+    bosh_loss_t loss =
+        bosh_store_connector_join(args->store, args->index, (int64_t)getpid(), k->now, &k->knocks);
+
+    bosh_log(BOSH_LOG_NOTICE, BOSHNO(1006) "connector %u runs", args->index);
+    if (loss.streams) {
+        bosh_log(BOSH_LOG_WARNING,
+                 BOSHNO(1012) "connector %u: %u streams of the one before it are lost, and %llu "
+                              "bytes that it had not fetched for their servers",
+                 args->index, loss.streams, (unsigned long long)loss.bytes);
+    }
+}
+
+static void log_leaving(const connector_t *k)
+{
+    bosh_log(BOSH_LOG_NOTICE, BOSHNO(1007) "connector %u ends", k->args->index);
+    if (k->count > 0) {
+        bosh_log(BOSH_LOG_WARNING,
+                 BOSHNO(1013) "connector %u leaves %u streams whose servers did not take all, or "
+                              "did not close them",
+                 k->args->index, k->count);
+    }
+}
+
 apr_status_t bosh_connector_run(const bosh_connector_args_t *args, apr_pool_t *p)
 {
     connector_t *k = calloc(1, sizeof(*k));
@@ -204,12 +243,12 @@ apr_status_t bosh_connector_run(const bosh_connector_args_t *args, apr_pool_t *p
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    bosh_store_connector_join(args->store, args->index, (int64_t)getpid(), k->now, &k->knocks);
-    bosh_log(BOSH_LOG_NOTICE, BOSHNO(1006) "connector %u runs", args->index);
+    BOSH_CRASH_POINT("connector_begin");
+    join(k);
     k->is_new = true;
     read_mail(k);
     k->is_new = false;
     loop(k);
-    bosh_log(BOSH_LOG_NOTICE, BOSHNO(1007) "connector %u ends", args->index);
+    log_leaving(k);
     return APR_SUCCESS;
 }

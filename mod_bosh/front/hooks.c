@@ -3,6 +3,8 @@
 
 #include "front_int.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(bosh);
@@ -29,6 +31,25 @@ static apr_status_t leave(void *data)
     return APR_SUCCESS;
 }
 
+static bool is_alive(int64_t pid)
+{
+    return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+}
+
+/* Who died just now, all children at once perhaps, holds a place until a connector looks. */
+static uint32_t join(void)
+{
+    uint32_t child = bosh_store_child_join(store, (int64_t)getpid());
+    bosh_knocks_t knocks = { 0 };
+
+    if (child == BOSH_NO_CHILD) {
+        bosh_store_reap_children(store, is_alive, bosh_now(), &knocks);
+        bosh_wake_send(wake, &knocks);
+        child = bosh_store_child_join(store, (int64_t)getpid());
+    }
+    return child;
+}
+
 void bosh_front_child_init(apr_pool_t *p, server_rec *s)
 {
     uint32_t child;
@@ -38,7 +59,7 @@ void bosh_front_child_init(apr_pool_t *p, server_rec *s)
         return;
     }
     bosh_xml_init();
-    child = bosh_store_child_join(store, (int64_t)getpid());
+    child = join();
     if (child == BOSH_NO_CHILD) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
                      BOSHNO(3004) "no place for another child: BOSH requests get 503");

@@ -25,8 +25,9 @@ APLOG_USE_MODULE(bosh);
 /* A connector that ran this long died of something new. */
 #define STEADY_MS    BOSH_SEC(10)
 #define MAX_DELAY    30 /* seconds */
-/* What a stop may take: closing tags are written in less. */
-#define STOP_WAIT_MS 3000
+/* What a stop may take, of all connectors together. */
+#define STOP_WAIT_MS (BOSH_CONNECTOR_STOP_MS + BOSH_SEC(1))
+#define STOP_LOOK_MS 20
 
 static volatile int stop_requested;
 static server_rec *log_server;
@@ -74,9 +75,9 @@ static void bind_to_parent(pid_t parent)
     }
 }
 
-static bool on_control(void *baton)
+static bool on_control(void *baton, bosh_msec_t *patience)
 {
-    return handover_receive(*(int *)baton, log_server);
+    return handover_receive(*(int *)baton, log_server, patience);
 }
 
 /* Until the delay is over; the parent's end closing, or SIGTERM, ends it. */
@@ -103,6 +104,7 @@ static void run(kept_t *kept, process_t *me, bosh_msec_t delay, pid_t parent)
     set_signals();
     close(me->control[0]);
     ap_close_listeners();
+    descriptors_close_others(kept->wake, me->control[1], log_server);
     apr_pool_create(&p, NULL);
     if (ap_run_drop_privileges(p, log_server) != 0) {
         _exit(1);
@@ -140,56 +142,70 @@ static bosh_msec_t next_delay(process_t *me)
     return BOSH_SEC(seconds - 1);
 }
 
+static void note_alive(kept_t *kept, const process_t *me)
+{
+    kept->head.connector[me->index].pid = me->proc.pid;
+    kept->head.connector[me->index].control = me->control[0];
+}
+
+static bool is_alive(const kept_t *kept, const process_t *me)
+{
+    return kept->head.connector[me->index].pid != 0;
+}
+
+static void note_dead(kept_t *kept, const process_t *me)
+{
+    kept->head.connector[me->index].pid = 0;
+    close(me->control[0]);
+}
+
+static apr_status_t fork_off(process_t *me)
+{
+    return BOSH_FAULT("connector_fork") ? APR_FROM_OS_ERROR(EAGAIN)
+                                        : apr_proc_fork(&me->proc, log_server->process->pool);
+}
+
+/* What fails is tried again: see connectors_look_after(). */
 static void start(kept_t *kept, process_t *me, server_rec *s)
 {
     bosh_msec_t delay = next_delay(me);
     pid_t parent = getpid();
     apr_status_t rv;
 
+    me->started = bosh_now() + delay;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, me->control) != 0) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, apr_get_netos_error(), s,
-                     BOSHNO(2007) "no socket pair for connector %u", me->index);
+                     BOSHNO(2007) "no socket pair for connector %u, it will be tried again",
+                     me->index);
         return;
     }
     log_server = s;
-    rv = apr_proc_fork(&me->proc, s->process->pool);
+    rv = fork_off(me);
     if (rv == APR_INCHILD) {
         run(kept, me, delay, parent);
     }
     close(me->control[1]);
     if (rv != APR_INPARENT) {
         close(me->control[0]);
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, BOSHNO(2008) "connector %u cannot be forked",
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     BOSHNO(2008) "connector %u cannot be forked, it will be tried again",
                      me->index);
         return;
     }
-    me->alive = true;
-    me->started = bosh_now();
+    note_alive(kept, me);
     watch(me, s);
-}
-
-/* Gives it the time to close its streams, and then no more. */
-static void stop(process_t *me)
-{
-    int status;
-
-    kill(me->proc.pid, SIGTERM);
-    for (int ms = 0; ms < STOP_WAIT_MS; ms += 20) {
-        if (waitpid(me->proc.pid, &status, WNOHANG) != 0) {
-            return;
-        }
-        apr_sleep(apr_time_from_msec(20));
+    if (delay) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     BOSHNO(2011) "connector %u begins its work in %d s: it died too often",
+                     me->index, (int)(delay / 1000));
     }
-    kill(me->proc.pid, SIGKILL);
-    waitpid(me->proc.pid, &status, 0);
 }
 
 static void on_death(process_t *me, apr_wait_t status)
 {
     server_rec *s = kept_server();
 
-    me->alive = false;
-    close(me->control[0]);
+    note_dead(kept_get(), me);
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
                  BOSHNO(2009) "connector %u (pid %d) died, status %d: its sessions are lost, it "
                               "is started again",
@@ -212,25 +228,100 @@ static void on_other_child(int reason, void *data, apr_wait_t status)
     }
 }
 
+static bool is_gone(pid_t pid)
+{
+    int status;
+
+    return waitpid(pid, &status, WNOHANG) != 0;
+}
+
+/* Those that are still there. */
+static unsigned count_left(kept_head_t *head)
+{
+    unsigned left = 0;
+
+    for (unsigned i = 0; i < BOSH_MAX_CONNECTORS; i++) {
+        if (head->connector[i].pid && is_gone(head->connector[i].pid)) {
+            head->connector[i].pid = 0;
+            close(head->connector[i].control);
+        }
+        left += head->connector[i].pid != 0;
+    }
+    return left;
+}
+
+static void signal_all(const kept_head_t *head, int sig)
+{
+    for (unsigned i = 0; i < BOSH_MAX_CONNECTORS; i++) {
+        if (head->connector[i].pid) {
+            kill(head->connector[i].pid, sig);
+        }
+    }
+}
+
+static bool are_gone_within(kept_head_t *head, bosh_msec_t ms)
+{
+    bosh_msec_t until = bosh_now() + ms;
+
+    while (count_left(head) > 0) {
+        if (bosh_now() >= until) {
+            return false;
+        }
+        apr_sleep(apr_time_from_msec(STOP_LOOK_MS));
+    }
+    return true;
+}
+
+/* They have the time to close their streams, and then no more. One that is stopped ends
+ * when it is killed. */
+void connectors_end(kept_head_t *head, server_rec *s)
+{
+    signal_all(head, SIGTERM);
+    if (!are_gone_within(head, STOP_WAIT_MS)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     BOSHNO(2012) "connectors that did not end in time are killed");
+        signal_all(head, SIGKILL);
+        are_gone_within(head, BOSH_SEC(1));
+    }
+}
+
 /* httpd's parent exits, however it came to that. Children run this too when they
  * exit (APR destroys all pools then), and must not mean it. */
 static apr_status_t stop_all(void *data)
 {
     kept_t *kept = data;
 
-    for (unsigned i = 0; kept->parent == getpid() && i < kept->limits.connectors; i++) {
-        if (kept->process[i].alive) {
-            kept->process[i].alive = false;
-            stop(&kept->process[i]);
-        }
+    if (kept->parent == getpid()) {
+        connectors_end(&kept->head, kept_server());
     }
     return APR_SUCCESS;
 }
 
-/* The module is unloaded: its code must not be called any more. */
+/* Nobody can ask for a session any more, and it would have ended by itself. */
+static bosh_msec_t longest_inactivity(server_rec *s)
+{
+    int seconds = 0;
+
+    for (; s; s = s->next) {
+        int own = bosh_config(s)->inactivity;
+
+        seconds = own > seconds ? own : seconds;
+    }
+    return BOSH_SEC(seconds);
+}
+
+/* The module is unloaded: its code must not be called any more. Perhaps it is not loaded
+ * again: then connectors go by themselves, when their clients cannot come back any more. */
 static apr_status_t forget_stop(void *data)
 {
+    kept_t *kept = data;
+
     apr_pool_cleanup_kill(kept_server()->process->pool, data, stop_all);
+    for (unsigned i = 0; kept->parent == getpid() && i < kept->limits.connectors; i++) {
+        if (is_alive(kept, &kept->process[i])) {
+            handover_announce(&kept->process[i], longest_inactivity(kept_server()));
+        }
+    }
     return APR_SUCCESS;
 }
 
@@ -242,25 +333,25 @@ static void arrange_stop(kept_t *kept, server_rec *s)
     apr_pool_cleanup_register(s->process->pconf, kept, forget_stop, apr_pool_cleanup_null);
 }
 
-/* It may have died while a restart had it unregistered. */
-static void look_after(process_t *me)
+bool connectors_are_gone(const kept_t *kept)
 {
-    int status;
-
-    if (me->alive && waitpid(me->proc.pid, &status, WNOHANG) != 0) {
-        me->alive = false;
-        close(me->control[0]);
+    for (unsigned i = 0; i < kept->limits.connectors; i++) {
+        /* A zombie is ours: it died while a restart had it unregistered. */
+        if (!is_alive(kept, &kept->process[i]) || kill(kept->process[i].proc.pid, 0) == 0) {
+            return false;
+        }
     }
+    return true;
 }
 
 void connectors_start(kept_t *kept, server_rec *s)
 {
+    count_left(&kept->head); /* one may have died while a restart had it unregistered */
     for (unsigned i = 0; i < kept->limits.connectors; i++) {
         process_t *me = &kept->process[i];
 
         me->index = i;
-        look_after(me);
-        if (me->alive) {
+        if (is_alive(kept, me)) {
             watch(me, s);
             handover_send(me, s);
         }
@@ -271,13 +362,22 @@ void connectors_start(kept_t *kept, server_rec *s)
     arrange_stop(kept, s);
 }
 
+void connectors_look_after(kept_t *kept, server_rec *s)
+{
+    for (unsigned i = 0; i < kept->limits.connectors; i++) {
+        if (!is_alive(kept, &kept->process[i])) {
+            start(kept, &kept->process[i], s);
+        }
+    }
+}
+
 void connectors_close_control(kept_t *kept)
 {
     if (kept->parent == getpid()) {
         return; /* httpd -X: the parent serves requests itself */
     }
     for (unsigned i = 0; i < kept->limits.connectors; i++) {
-        if (kept->process[i].alive) {
+        if (is_alive(kept, &kept->process[i])) {
             close(kept->process[i].control[0]);
         }
     }

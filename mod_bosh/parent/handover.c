@@ -1,7 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * The new error log, to a connector that lives on: it would go on writing into the
- * file that was rotated away. The descriptor goes over the control socket.
+ * What the parent tells connectors, over the control socket. Before its configuration goes:
+ * that it does. With the new one: the new error log, or they would go on writing into the
+ * file that was rotated away. If the module is not in the new one, nothing more is told.
  */
 
 #include "parent_int.h"
@@ -15,16 +16,17 @@
 
 APLOG_USE_MODULE(bosh);
 
-#define HANDOVER_MAGIC 0x626f7301
+#define HANDOVER_MAGIC 0x626f7302
 
 typedef struct handover_t {
     int magic;
-    int level; /* LogLevel for this module */
+    int level;            /* LogLevel for this module; unless patience is told */
+    bosh_msec_t patience; /* 0: the module is there again */
 } handover_t;
 
 void handover_send(const process_t *p, server_rec *s)
 {
-    handover_t h = { HANDOVER_MAGIC, ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX) };
+    handover_t h = { HANDOVER_MAGIC, ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX), 0 };
     struct iovec iov = { &h, sizeof(h) };
     union {
         struct cmsghdr align;
@@ -54,6 +56,13 @@ void handover_send(const process_t *p, server_rec *s)
     }
 }
 
+void handover_announce(const process_t *p, bosh_msec_t patience)
+{
+    const handover_t h = { HANDOVER_MAGIC, 0, patience > 0 ? patience : 1 };
+
+    (void)send(p->control[0], &h, sizeof(h), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void take_log(const struct msghdr *msg, server_rec *s)
 {
     const struct cmsghdr *c = msg->msg_controllen ? CMSG_FIRSTHDR(msg) : NULL;
@@ -71,9 +80,9 @@ static void take_log(const struct msghdr *msg, server_rec *s)
     close(fd);
 }
 
-bool handover_receive(int socket, server_rec *s)
+bool handover_receive(int socket, server_rec *s, bosh_msec_t *patience)
 {
-    handover_t h = { 0, 0 };
+    handover_t h = { 0, 0, 0 };
     struct iovec iov = { &h, sizeof(h) };
     union {
         struct cmsghdr align;
@@ -90,6 +99,10 @@ bool handover_receive(int socket, server_rec *s)
     }
     if (n != sizeof(h) || h.magic != HANDOVER_MAGIC) {
         return false; /* the parent is gone, or is not ours any more */
+    }
+    *patience = h.patience;
+    if (h.patience) {
+        return true;
     }
     take_log(&msg, s);
     s->log.level = h.level;

@@ -81,13 +81,11 @@ static apr_status_t make_mutex(kept_t *k, server_rec *s, apr_pool_t *p)
     return APR_SUCCESS;
 }
 
-static apr_status_t make(kept_t *k, server_rec *s, apr_pool_t *p)
+/* Segment, mutex and pipes, in a pool of their own: see forget(). */
+static apr_status_t make_contents(kept_t *k, server_rec *s, apr_pool_t *p)
 {
     apr_status_t rv = make_mutex(k, s, p);
 
-    k->size = sizeof(*k);
-    k->layout = bosh_store_layout();
-    k->limits = wanted_limits(bosh_config(s));
     if (rv == APR_SUCCESS) {
         rv = bosh_store_create(&k->store, &k->limits, k->mutex, p);
         if (APR_STATUS_IS_ENOSPC(rv)) {
@@ -102,6 +100,37 @@ static apr_status_t make(kept_t *k, server_rec *s, apr_pool_t *p)
     return rv;
 }
 
+static unsigned layout(void)
+{
+    return bosh_store_layout() ^ bosh_wake_layout();
+}
+
+/* NULL: it could not be made. */
+static kept_t *make(server_rec *s)
+{
+    kept_t *k = ap_retained_data_create(KEPT_KEY, sizeof(*k));
+    apr_status_t rv;
+
+    k->head.size = sizeof(*k);
+    k->head.layout = layout();
+    k->limits = wanted_limits(bosh_config(s));
+    apr_pool_create(&k->head.pool, s->process->pool);
+    rv = make_contents(k, s, k->head.pool);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
+                     BOSHNO(2005) "shared memory, mutex or pipes could not be made");
+        return NULL;
+    }
+    return k;
+}
+
+/* Children of before have it still, and end soon. */
+static void forget(kept_head_t *head, server_rec *s)
+{
+    connectors_end(head, s);
+    apr_pool_destroy(head->pool);
+}
+
 static void tell_unchanged(server_rec *s)
 {
     bosh_store_limits_t w = wanted_limits(bosh_config(s));
@@ -114,22 +143,26 @@ static void tell_unchanged(server_rec *s)
     }
 }
 
-/* True: this build can go on with what an earlier start left. */
-static bool find_kept(server_rec *s)
+/* What an earlier start left, if this build can go on with it; else NULL. */
+static kept_t *find_kept(server_rec *s)
 {
-    kept = ap_retained_data_get(KEPT_KEY);
-    if (!kept) {
-        return true;
+    kept_head_t *head = ap_retained_data_get(KEPT_KEY);
+
+    if (!head) {
+        return NULL;
     }
-    if (kept->size != sizeof(*kept) || kept->layout != bosh_store_layout()) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
-                     BOSHNO(2004) "mod_bosh was replaced by another version: BOSH requests get "
-                                  "503 until httpd is stopped and started");
-        kept = NULL;
-        return false;
+    if (head->size != sizeof(kept_t) || head->layout != layout()) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     BOSHNO(2004) "mod_bosh was replaced by one that keeps sessions in another "
+                                  "way: those of the old one end");
+        forget(head, s);
+        return NULL;
     }
-    tell_unchanged(s);
-    return true;
+    if (connectors_are_gone((kept_t *)head)) {
+        forget(head, s); /* the module was not loaded for long */
+        return NULL;
+    }
+    return (kept_t *)head;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -142,24 +175,30 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return OK;
     }
     main_server = s;
-    if (!find_kept(s)) {
-        bosh_front_use(NULL, NULL);
-        return OK;
+    kept = find_kept(s);
+    if (kept) {
+        tell_unchanged(s);
+    }
+    else {
+        kept = make(s);
     }
     if (!kept) {
-        kept_t *k = ap_retained_data_create(KEPT_KEY, sizeof(*k));
-        apr_status_t rv = make(k, s, s->process->pool);
-
-        if (rv != APR_SUCCESS) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
-                         BOSHNO(2005) "shared memory, mutex or pipes could not be made");
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-        kept = k;
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
     bosh_front_use(kept->store, kept->wake);
     connectors_start(kept, s);
     return OK;
+}
+
+/* httpd's parent calls it every ten seconds or so. */
+static int monitor(apr_pool_t *p, server_rec *s)
+{
+    (void)p;
+    (void)s;
+    if (kept && kept->parent == getpid()) {
+        connectors_look_after(kept, main_server);
+    }
+    return DECLINED;
 }
 
 static void child_init(apr_pool_t *p, server_rec *s)
@@ -184,5 +223,6 @@ void bosh_parent_register_hooks(apr_pool_t *p)
     (void)p;
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -5,7 +5,7 @@
 
 #include "store_int.h"
 
-/* Silent for longer: not running, for those who ask. */
+/* Silent for longer: not running, for those who ask, and for new sessions. */
 #define SIGN_OF_LIFE_MS BOSH_SEC(5)
 /* Nobody waits so long for a stopped child, and a pid may have gone to another process. */
 #define CHILD_LOST_MS   BOSH_SEC(120)
@@ -186,9 +186,27 @@ void bosh_store_unblock(bosh_store_t *st, uint32_t child)
     store_unlock(st);
 }
 
+static bool is_alive_lately(const connector_t *c, bosh_msec_t now)
+{
+    return now - c->seen < SIGN_OF_LIFE_MS;
+}
+
+uint32_t connector_choose_locked(bosh_store_t *st, bosh_msec_t now)
+{
+    for (uint32_t n = 0; n < st->h->max_connectors; n++) {
+        uint32_t i = st->h->next_connector++ % st->h->max_connectors;
+
+        if (is_alive_lately(&st->h->connectors[i], now)) {
+            return i;
+        }
+    }
+    return NIL;
+}
+
 /* Its streams end with their connector, but for those it never took up: nothing of them
  * is lost. */
-static void lose_legs(bosh_store_t *st, record_t *r, bosh_msec_t now, bosh_knocks_t *knocks)
+static void lose_legs(bosh_store_t *st, record_t *r, bosh_msec_t now, bosh_loss_t *loss,
+                      bosh_knocks_t *knocks)
 {
     bosh_event_t ev = { .kind = BOSH_EV_UP_ENDED,
                         .holder = BOSH_NOBODY,
@@ -202,20 +220,23 @@ static void lose_legs(bosh_store_t *st, record_t *r, bosh_msec_t now, bosh_knock
     for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
         if ((legs & leg_bit(n)) && r->leg[n].task.len == 0) {
             ev.stream = (uint8_t)n;
+            loss->streams++;
+            loss->bytes += r->leg[n].up.len;
             leg_end_up_locked(st, r, n);
             apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
         }
     }
 }
 
-void bosh_store_connector_join(bosh_store_t *st, uint32_t connector, int64_t pid, bosh_msec_t now,
-                               bosh_knocks_t *knocks)
+bosh_loss_t bosh_store_connector_join(bosh_store_t *st, uint32_t connector, int64_t pid,
+                                      bosh_msec_t now, bosh_knocks_t *knocks)
 {
     connector_t *c = &st->h->connectors[connector];
+    bosh_loss_t loss = { 0, 0 };
     bool is_first;
 
     if (!store_lock(st, knocks)) {
-        return;
+        return loss;
     }
     is_first = c->pid == 0;
     c->pid = pid;
@@ -225,10 +246,11 @@ void bosh_store_connector_join(bosh_store_t *st, uint32_t connector, int64_t pid
         record_t *r = &st->sessions[i];
 
         if (r->in_use && r->connector == connector) {
-            lose_legs(st, r, now, knocks);
+            lose_legs(st, r, now, &loss, knocks);
         }
     }
     store_unlock(st);
+    return loss;
 }
 
 void bosh_store_status(bosh_store_t *st, bosh_msec_t now, bosh_store_status_t *s)
@@ -250,7 +272,7 @@ void bosh_store_status(bosh_store_t *st, bosh_msec_t now, bosh_store_status_t *s
     }
     for (uint32_t i = 0; i < st->h->max_connectors; i++) {
         s->connectors +=
-            st->h->connectors[i].pid != 0 && now - st->h->connectors[i].seen < SIGN_OF_LIFE_MS;
+            st->h->connectors[i].pid != 0 && is_alive_lately(&st->h->connectors[i], now);
     }
     store_unlock(st);
 }

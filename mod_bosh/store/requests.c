@@ -135,7 +135,8 @@ static void init_outcome(bosh_outcome_t *o, bosh_buf_t *out, bosh_got_t got)
 }
 
 static void fill_record(bosh_store_t *st, record_t *r, const bosh_birth_t *birth,
-                        const names_t *names, bosh_msec_t now, bosh_knocks_t *knocks)
+                        const names_t *names, uint32_t connector, bosh_msec_t now,
+                        bosh_knocks_t *knocks)
 {
     uint32_t index = (uint32_t)(r - st->sessions);
     bosh_greeting_t greeting = { "", "", "" };
@@ -143,7 +144,7 @@ static void fill_record(bosh_store_t *st, record_t *r, const bosh_birth_t *birth
     bosh_session_init(&r->core, &birth->terms, now);
     r->realm = birth->realm;
     r->secure = birth->secure;
-    r->connector = (uint8_t)(st->h->next_connector++ % st->h->max_connectors);
+    r->connector = (uint8_t)connector;
     r->begun = leg_bit(0);
     for (unsigned n = 0; n < BOSH_MAX_STREAMS; n++) {
         memcpy(r->leg[n].name, names->name[n], NAME_BYTES);
@@ -167,6 +168,7 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
     addition_t add;
     bosh_str_t kept = kept_bytes(req, &add);
     names_t names = { 0 };
+    uint32_t connector;
     record_t *r = NULL;
 
     init_outcome(o, out, BOSH_GOT_FULL);
@@ -180,14 +182,18 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
         o->got = BOSH_GOT_BUSY;
         return;
     }
-    if (chain_has_room_locked(st, &none, need + kept.len)) {
+    connector = connector_choose_locked(st, now);
+    if (connector == NIL) {
+        o->got = BOSH_GOT_NO_CONNECTOR;
+    }
+    else if (chain_has_room_locked(st, &none, need + kept.len)) {
         r = record_new_locked(st, sid);
         if (!r && record_reclaim_locked(st)) {
             r = record_new_locked(st, sid);
         }
     }
     if (r) {
-        fill_record(st, r, birth, &names, now, &o->knocks);
+        fill_record(st, r, birth, &names, connector, now, &o->knocks);
         ev = as_event(r, req);
         BOSH_CRASH_POINT("creation");
         step_request(st, r, &ev, kept, now, out, o);

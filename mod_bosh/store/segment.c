@@ -5,9 +5,20 @@
 
 #include "store_int.h"
 
+/* FNV-1a, of whole numbers. Also of what a process keeps to itself: another build of the
+ * module finds it in httpd's parent. */
 unsigned bosh_store_layout(void)
 {
-    return STORE_LAYOUT;
+    const uint32_t numbers[] = { STORE_LAYOUT,           sizeof(header_t),        sizeof(child_t),
+                                 sizeof(connector_t),    sizeof(record_t),        sizeof(leg_t),
+                                 sizeof(bosh_session_t), sizeof(bosh_slot_t),     sizeof(block_t),
+                                 sizeof(bosh_store_t),   offsetof(record_t, core) };
+    uint32_t h = 2166136261u;
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        h = (h ^ numbers[i]) * 16777619u;
+    }
+    return h;
 }
 
 static uint64_t in_blocks(uint64_t bytes)
@@ -70,6 +81,7 @@ static void begin(bosh_store_t *st)
     h->blocks_free = h->max_blocks;
     for (unsigned i = 0; i < MAX_CONNECTORS; i++) {
         h->connectors[i].mail_first = h->connectors[i].mail_last = NIL;
+        h->connectors[i].seen = bosh_now(); /* it is about to be started */
     }
 }
 

@@ -30,8 +30,14 @@
 
 #define STORE_MAGIC  UINT32_C(0x626f7368)
 #define RECORD_MAGIC UINT32_C(0x73657373)
+/* To be counted up when what the same bytes mean has changed; their sizes tell themselves,
+ * see segment.c. A build with faults is never taken for one without. */
+#ifdef BOSH_FAULTS
+#define STORE_LAYOUT 0x80000003u
+#else
 #define STORE_LAYOUT 3u
-#define NIL          UINT32_MAX
+#endif
+#define NIL UINT32_MAX
 
 #define BLOCK_SIZE     512
 #define BLOCK_BYTES    (BLOCK_SIZE - 8)
@@ -268,6 +274,11 @@ void apply_to_all(bosh_store_t *st, uint32_t connector, const bosh_event_t *ev, 
                   bosh_knocks_t *knocks);
 void carry_out_locked(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_str_t kept,
                       bosh_knocks_t *knocks, applied_t *applied);
+
+/* processes.c */
+/* For a new session: they take turns, but for those that gave no sign of life lately. NIL:
+ * none did. */
+uint32_t connector_choose_locked(bosh_store_t *st, bosh_msec_t now);
 
 /* check.c */
 /* What is wrong with a record's own fields, its chains not looked at; NULL: nothing. */

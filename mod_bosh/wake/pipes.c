@@ -16,6 +16,11 @@ struct bosh_wake_t {
     door_t *doors; /* children first, then connectors */
 };
 
+unsigned bosh_wake_layout(void)
+{
+    return (unsigned)(sizeof(bosh_wake_t) << 8 | sizeof(door_t));
+}
+
 /* APR leaves pipes open across exec; a CGI script has no business with them. */
 static apr_status_t keep_from_exec(apr_file_t *f)
 {
@@ -59,6 +64,23 @@ apr_status_t bosh_wake_create(bosh_wake_t **wake, unsigned children, unsigned co
     }
     *wake = w;
     return APR_SUCCESS;
+}
+
+static bool is_file(apr_file_t *f, int fd)
+{
+    apr_os_file_t own;
+
+    return apr_os_file_get(&own, f) == APR_SUCCESS && own == fd;
+}
+
+bool bosh_wake_is_door(const bosh_wake_t *w, int fd)
+{
+    for (unsigned i = 0; i < w->children + w->connectors; i++) {
+        if (is_file(w->doors[i].inside, fd) || is_file(w->doors[i].outside, fd)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 apr_file_t *bosh_wake_child_door(const bosh_wake_t *wake, unsigned child)

@@ -76,12 +76,20 @@ bosh_birth_t box_birth(uint64_t rid)
     };
 }
 
+void box_connectors_live(box_t *b)
+{
+    for (unsigned i = 0; i < b->st->h->max_connectors; i++) {
+        b->st->h->connectors[i].seen = b->now;
+    }
+}
+
 bosh_got_t box_create(box_t *b, sess_t *s)
 {
     bosh_birth_t birth = box_birth(1000);
     bosh_request_t req = { .rid = 1000, .holder = { b->child, ++b->tickets } };
 
     b->holder = req.holder;
+    box_connectors_live(b);
     bosh_store_create_session(b->st, &birth, &req, b->now, s->sid, &b->buf, &b->out);
     s->ref = b->out.ref;
     s->serial = b->out.serial;
@@ -116,6 +124,7 @@ void box_streams_session(box_t *b, sess_t *s, unsigned streams)
     bosh_ref_t refs[64];
 
     birth.terms.streams = (uint8_t)streams;
+    box_connectors_live(b);
     bosh_store_create_session(b->st, &birth, &req, b->now, s->sid, &b->buf, &b->out);
     assert_int_equal(b->out.got, BOSH_GOT_HOLD);
     s->ref = b->out.ref;

@@ -37,6 +37,9 @@ unsigned box_blocks_free(box_t *b);
 
 bosh_birth_t box_birth(uint64_t rid);
 
+/* All connectors gave a sign of life just now, as they do all the time; so does whatever
+ * creates a session here. */
+void box_connectors_live(box_t *b);
 /* Creation; the answer waits for features. */
 bosh_got_t box_create(box_t *b, sess_t *s);
 /* Creation, features, answer written; connector 0 has taken its task. */

@@ -184,6 +184,56 @@ static void status_tells_connectors_that_tick(void **state)
     assert_int_equal(status.connectors, 1);
 }
 
+static bosh_got_t create_now(sess_t *s)
+{
+    bosh_birth_t birth = box_birth(1000);
+    bosh_request_t req = { .rid = 1000, .holder = { box.child, ++box.tickets } };
+
+    bosh_store_create_session(box.st, &birth, &req, box.now, s->sid, &box.buf, &box.out);
+    s->ref = box.out.ref;
+    box_check(&box);
+    return box.out.got;
+}
+
+/* Who has just been told "come again later" is served by the next one. */
+static void silent_connectors_get_no_new_sessions(void **state)
+{
+    sess_t s;
+
+    (void)state;
+    box.now += BOSH_SEC(5);
+    box_tick(&box, 1);
+    for (unsigned n = 0; n < 3; n++) {
+        assert_int_equal(create_now(&s), BOSH_GOT_HOLD);
+        assert_int_equal(connector_of(&s), 1);
+    }
+    box.now += BOSH_SEC(5);
+    assert_int_equal(create_now(&s), BOSH_GOT_NO_CONNECTOR);
+    box_tick(&box, 0);
+    assert_int_equal(create_now(&s), BOSH_GOT_HOLD);
+    assert_int_equal(connector_of(&s), 0);
+}
+
+static void successor_is_told_what_was_lost(void **state)
+{
+    bosh_loss_t loss;
+    sess_t s, other, untaken;
+
+    (void)state;
+    box_create(&box, &s);
+    box_create(&box, &other);
+    box_create(&box, &untaken);
+    take_task(&s);
+    take_task(&other);
+    box_request(&box, &s, 1001, 0, BOSH_STR("12345"));
+    loss = bosh_store_connector_join(box.st, connector_of(&s), 4711, box.now, &box.knocks);
+    assert_int_equal(loss.streams, 1);
+    assert_int_equal(loss.bytes, 5);
+    loss = bosh_store_connector_join(box.st, connector_of(&s), 4712, box.now, &box.knocks);
+    assert_int_equal(loss.streams, 0);
+    assert_int_equal(loss.bytes, 0);
+}
+
 static void tick_goes_round_in_stretches(void **state)
 {
     static sess_t s[400];
@@ -271,6 +321,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(sessions_of_a_lost_connector_are_forgotten_too, begin, end),
         cmocka_unit_test_setup_teardown(a_record_in_the_mail_is_not_freed, begin, end),
         cmocka_unit_test_setup_teardown(status_tells_connectors_that_tick, begin, end),
+        cmocka_unit_test_setup_teardown(silent_connectors_get_no_new_sessions, begin, end),
+        cmocka_unit_test_setup_teardown(successor_is_told_what_was_lost, begin, end),
         cmocka_unit_test_setup_teardown(tick_goes_round_in_stretches, begin, end),
         cmocka_unit_test_setup_teardown(stream_error_comes_in_the_answer_that_tells_the_end, begin,
                                         end),

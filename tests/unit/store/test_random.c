@@ -153,6 +153,7 @@ static void create(model_t *m)
                            .holder = { children[rng_below(&rng, CHILDREN)], ++box.tickets } };
     flow_t up = m->up, down = m->down;
 
+    box_connectors_live(&box);
     bosh_store_create_session(box.st, &birth, &req, box.now, m->s.sid, &box.buf, &box.out);
     if (box.out.got == BOSH_GOT_FULL) {
         return;

@@ -162,6 +162,7 @@ static void create(model_t *m)
     birth.terms.streams = BOSH_MAX_STREAMS;
     birth.terms.acks = rng_one_in(&rng, 2);
     birth.terms.inactivity = birth.terms.connect_timeout = 1000000;
+    box_connectors_live(&box);
     bosh_store_create_session(box.st, &birth, &req, box.now, m->s.sid, &box.buf, &box.out);
     if (box.out.got == BOSH_GOT_FULL) {
         return;
