@@ -61,7 +61,7 @@ class Session:
         # down
         self.down, self.sent, self.bounced = Sequence(), [], {}
         self.waiting, self.shown, self.seen = {}, {}, set()
-        self.latest = collections.deque(maxlen=2)
+        self.latest = collections.deque()
         self.parts = {}
         # requests
         self.asked, self.copies, self.digests, self.pending = {}, {}, {}, set()
@@ -241,6 +241,8 @@ class Checker:
             s.seen.add(number)
             numbers.append(number)
         s.latest.append((rid, numbers))
+        if len(s.latest) > s.terms["requests"] + 1:
+            s.latest.popleft()
 
     def on_C_bad(self, s, rid, numbers, status, kind, condition):
         self.count["bodies refused"] += 1
@@ -322,7 +324,7 @@ class Checker:
             elif condition == "remote-stream-error":
                 fine = s.fault in ("fin", "error", "close")
             elif condition == "remote-connection-failed":
-                fine = s.fault == "reset" or self.lost_connector(s)
+                fine = s.fault in ("reset", "fin") or self.lost_connector(s)
             elif condition == "internal-server-error":
                 fine = True      # bounded at the end
             elif condition == "item-not-found":
@@ -375,7 +377,9 @@ class Checker:
                 self.problem("up-lost", s.name, rid, "only a part of a body came")
 
     def _finish_down(self, s, cause, is_orderly):
-        newest = {n for _, numbers in s.latest for n in numbers}
+        # The last `requests` answers; one request more is allowed to terminate.
+        keep = s.terms["requests"] + s.terminates
+        newest = {n for _, numbers in list(s.latest)[-keep:] for n in numbers}
         for number in sorted(s.bounced):
             if number in s.seen:
                 self.count["seen and bounced"] += 1
