@@ -20,7 +20,6 @@ from records import BOUNCES, PEER, merged  # noqa: E402
 LOGS = ("client.log", "server.log", "faults.log")
 GRACE = float(os.environ.get("BOSH_PATIENCE") or 1) * 20  # beyond `wait`, for slow machines
 CROSSING = 1.0           # a stanza sent that long before the closing tag was read may cross it
-INACTIVITY = {"main": 25, "tls": 25, "short": 4}
 
 LOST = ("up-lost", "down-lost", "not-bounced")
 DOUBLED = ("up-doubled", "down-doubled")
@@ -328,7 +327,7 @@ class Checker:
             elif condition == "internal-server-error":
                 fine = True      # bounded at the end
             elif condition == "item-not-found":
-                fine = s.longest_idle + 2 >= INACTIVITY[s.terms["site"]]
+                fine = s.longest_idle + 2 >= s.terms["inactivity"]
             else:
                 fine = False
             if not fine:

@@ -154,7 +154,7 @@ class Session:
         self.began = now
         self.http = crew.http_head(self.site)
         self.log("C.open", name, {"acks": self.acks, "site": self.site, "wait": WAIT,
-                                  "requests": KEPT})
+                                  "requests": KEPT, "inactivity": crew.sites[self.site][1]})
         attrs = ("to='soak.fake' wait='%d' hold='1' ver='1.11' xml:lang='en'%s"
                  " xmlns:xmpp='%s' xmpp:version='1.0'"
                  % (WAIT, " ack='1'" if self.acks else "", XBOSH))
@@ -425,7 +425,9 @@ class Session:
 
 
 class Crew:
-    """All clients: as many sessions at a time as asked for, one after the other."""
+    """All clients: as many sessions at a time as asked for, one after the other.
+
+    sites: {name: (port, seconds of inactivity)}."""
 
     def __init__(self, log, seed, sites, sessions, rate, life, cuts, cut_share):
         self.log, self.seed, self.sites, self.sessions = log, seed, sites, sessions
@@ -441,14 +443,14 @@ class Crew:
 
     def http_head(self, site):
         return (b"POST /http-bind HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: text/xml; "
-                b"charset=utf-8\r\nContent-Length: %%d\r\n\r\n" % self.sites[site])
+                b"charset=utf-8\r\nContent-Length: %%d\r\n\r\n" % self.sites[site][0])
 
     def connect(self, site, wire):
         self.loop.create_task(self._connect(site, wire))
 
     async def _connect(self, site, wire):
         try:
-            await self.loop.create_connection(lambda: wire, "127.0.0.1", self.sites[site],
+            await self.loop.create_connection(lambda: wire, "127.0.0.1", self.sites[site][0],
                                               ssl=self.tls if site == "tls" else None)
         except (OSError, asyncio.TimeoutError):
             wire.fail("no connection")

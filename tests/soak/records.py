@@ -3,7 +3,7 @@
 
 A log is a file of JSON arrays, one a line: [monotonic seconds, event, session, ...].
 
-  C.open   session, {"acks", "tls", "short", "wait", "requests"}
+  C.open   session, {"acks", "site", "wait", "requests", "inactivity"}
   C.send   session, rid, kind, [[number, hash]...], hash   the first copy of a request
   C.again  session, rid, hash                      one more copy, on another connection
   C.recv   session, rid, status, type, condition, ack, [[number, hash, kind]...], hash,
