@@ -44,7 +44,7 @@ static bool bounce_some(c2s_t *c)
     size_t n = bosh_store_take_back(k->args->store, c->ref, k->io, IO_SIZE);
 
     if (n > 0) {
-        bosh_bouncer_feed(&c->bouncer, &c->out, k->io, n);
+        bosh_bouncer_feed(&c->bouncer, &c->out, k->io, BOSH_FAULT("missing-bounce") ? 0 : n);
     }
     else if (c->down.len > 0) {
         bosh_bouncer_feed(&c->bouncer, &c->out, c->down.p, c->down.len);

@@ -19,17 +19,32 @@ bosh_slot_t *window_find(bosh_session_t *s, uint64_t rid)
     return slot->state != BOSH_SLOT_FREE && slot->rid == rid ? slot : NULL;
 }
 
+/* Requests from this one on whose clients had an answer before their turn: who counts
+ * answers does not count them any more. */
+static unsigned count_told(const bosh_session_t *s, uint64_t from)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        const bosh_slot_t *slot = &s->slots[i];
+
+        n += slot->told && slot->rid >= from && !is_attended(slot)
+             && (slot->state == BOSH_SLOT_EARLY || slot->state == BOSH_SLOT_HELD);
+    }
+    return n;
+}
+
 /* One request more than `requests` is allowed to pause or terminate (section 11). */
-static uint64_t allowance(const bosh_session_t *s, uint8_t asks)
+static uint64_t allowance(const bosh_session_t *s, uint8_t asks, uint64_t from)
 {
     bool extra = asks & (BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE);
 
-    return s->terms.requests + (extra ? 1 : 0);
+    return s->terms.requests + (extra ? 1 : 0) + count_told(s, from);
 }
 
 bool window_has_room(const bosh_session_t *s, uint64_t rid, uint8_t asks)
 {
-    return rid - s->next_rid < allowance(s, asks);
+    return rid - s->next_rid < allowance(s, asks, s->next_rid);
 }
 
 /* Its answer was asked for, or nobody waits for it any more. */
@@ -48,7 +63,8 @@ bool window_is_overactive(bosh_session_t *s, uint64_t rid, uint8_t asks, bosh_ms
     if (unanswered >= BOSH_MAX_UNANSWERED) {
         return true;
     }
-    return unanswered >= allowance(s, asks) && !is_released(slot_at(s, s->next_answer), now);
+    return unanswered >= allowance(s, asks, s->next_answer)
+           && !is_released(slot_at(s, s->next_answer), now);
 }
 
 /* An answer that is still being written stays a little longer: the next one waits for

@@ -24,6 +24,7 @@ static void answer(bosh_store_t *st, record_t *r, const bosh_action_t *a, bosh_k
     if (a->with_down && !(r->taken_back & leg_bit(n))) {
         chain_move_locked(st, kept, &r->leg[n].down);
         BOSH_CRASH_POINT("answer-fixed");
+        mutate_down_locked(st, r, kept);
         leg_note_down(r, n);
         if (r->down_blocked & leg_bit(n)) {
             r->down_blocked &= (uint8_t)~leg_bit(n);

@@ -104,6 +104,7 @@ void forward_locked(bosh_store_t *st, record_t *r, unsigned slot, uint8_t stream
                                              : open_legs(r);
     uint8_t left = legs;
 
+    mutate_up_locked(st, r, payload);
     for (unsigned n = 0; n < BOSH_MAX_STREAMS && left; n++) {
         if (!(left & leg_bit(n))) {
             continue;

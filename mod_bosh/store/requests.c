@@ -68,6 +68,9 @@ static void report(bosh_store_t *st, record_t *r, const bosh_action_t *own, bosh
     if (own->kind != BOSH_DO_REPLY) {
         copy_payload(st, r, own->slot, out, o);
     }
+    if (own->kind == BOSH_DO_REPEAT) {
+        mutate_repeat(out, o);
+    }
 }
 
 /* Only what has nothing else to say adds a stream (XEP-0124 section 16.3), which is described
@@ -125,6 +128,9 @@ static void step_request(bosh_store_t *st, record_t *r, const bosh_event_t *ev, 
     bosh_actions_t acts;
 
     report(st, r, apply_locked(st, r, ev, kept, now, &acts, &o->knocks).own, out, o);
+    if (acts.n > 0 && acts.a[0].kind == BOSH_DO_REPEAT && BOSH_FAULT("repeat-up")) {
+        chain_append_locked(st, &r->leg[0].up, (uint32_t)(r - st->sessions), kept.p, kept.len);
+    }
 }
 
 static void init_outcome(bosh_outcome_t *o, bosh_buf_t *out, bosh_got_t got)
@@ -217,7 +223,7 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
     }
     o->got = BOSH_GOT_UNKNOWN;
     r = record_find_locked(st, sid);
-    if (r && r->realm == realm) {
+    if (r && r->realm == realm && !BOSH_FAULT("lost-session")) {
         ev = as_event(r, req);
         if (r->secure && !secure) {
             o->got = BOSH_GOT_EXPOSED;
@@ -308,6 +314,9 @@ static void step_locked(bosh_store_t *st, bosh_ref_t ref, const bosh_event_t *ev
 
     if (r) {
         apply_locked(st, r, ev, no_payload, now, &acts, knocks);
+    }
+    if (r && ev->kind == BOSH_EV_WRITTEN && BOSH_FAULT("lost-answer")) {
+        chain_free_locked(st, &r->slot[ev->rid % BOSH_SLOTS]);
     }
 }
 

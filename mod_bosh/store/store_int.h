@@ -287,4 +287,16 @@ const char *record_fault(const bosh_store_t *st, const record_t *r);
 /* repair.c */
 void repair_locked(bosh_store_t *st, bosh_knocks_t *knocks);
 
+/* ---- mutants.c: nothing in an ordinary build ------------------------------ */
+
+#ifdef BOSH_FAULTS
+void mutate_up_locked(bosh_store_t *st, record_t *r, chain_t *payload);
+void mutate_down_locked(bosh_store_t *st, record_t *r, chain_t *payload);
+void mutate_repeat(bosh_buf_t *out, bosh_outcome_t *o);
+#else
+#define mutate_up_locked(st, r, payload)   ((void)0)
+#define mutate_down_locked(st, r, payload) ((void)0)
+#define mutate_repeat(out, o)              ((void)0)
+#endif
+
 #endif

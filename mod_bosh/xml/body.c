@@ -291,6 +291,9 @@ bosh_xml_verdict_t bosh_body_parse(bosh_body_t *b, const char *doc, size_t len,
     if (verdict == BOSH_XML_OK) {
         verdict = parse(b, rest, limits);
     }
+    if (verdict != BOSH_XML_OK && BOSH_FAULT("half-body")) {
+        return BOSH_XML_OK;
+    }
     if (verdict != BOSH_XML_OK) {
         clear(b);
     }

@@ -102,7 +102,8 @@ static void on_start(bosh_xml_reader_t *r, const bosh_xml_element_t *e)
     if (!bosh_xml_same(e->uri, BOSH_NS_CLIENT)) {
         return;
     }
-    if (strcmp(e->local, "message") == 0 && !bosh_str_eq(type, "error")) {
+    if (strcmp(e->local, "message") == 0
+        && (!bosh_str_eq(type, "error") || BOSH_FAULT("wrong-bounce"))) {
         write_bounce(b->out, e, "wait", "recipient-unavailable");
     }
     else if (strcmp(e->local, "iq") == 0

@@ -243,6 +243,33 @@ static void even_then_the_ring_is_the_limit(void **state)
     }
 }
 
+/* An early request's client is answered at once when its child stops: it has one less open,
+ * and its connection manager must not count otherwise. */
+static void an_early_request_that_was_answered_does_not_count(void **state)
+{
+    bosh_holder_t early;
+
+    (void)state;
+    request(&d, R + 1, BOSH_ASKS_PAYLOAD);
+    early = d.holder;
+    assert_int_equal(comes_back_urgently(&d, R + 1, early)->answer.kind, BOSH_ANSWER_DATA);
+    request(&d, R, 0); /* once more: the first copy was lost */
+    d.now += 20;
+    assert_int_equal(request(&d, R + 2, BOSH_ASKS_PAYLOAD)->kind, BOSH_DO_HOLD);
+    assert_int_equal(d.s.state, BOSH_OPEN);
+}
+
+static void nor_does_it_narrow_the_window(void **state)
+{
+    (void)state;
+    request(&d, R + 1, BOSH_ASKS_PAYLOAD);
+    comes_back_urgently(&d, R + 1, d.holder);
+    assert_int_equal(request(&d, R + 2, BOSH_ASKS_PAYLOAD)->kind, BOSH_DO_HOLD);
+    request(&d, R, 0);
+    assert_int_equal(d.s.next_rid, R + 3);
+    assert_int_equal(d.s.state, BOSH_OPEN);
+}
+
 /* A page is left with two requests open; the next page goes on with the next rid. */
 static void abandoned_requests_do_not_make_a_client_overactive(void **state)
 {
@@ -294,6 +321,8 @@ int main(void)
         cmocka_unit_test_setup(terminate_may_exceed_the_requests, open_session),
         cmocka_unit_test_setup(more_are_let_in_while_the_oldest_is_on_its_way_out, open_session),
         cmocka_unit_test_setup(even_then_the_ring_is_the_limit, open_session),
+        cmocka_unit_test_setup(an_early_request_that_was_answered_does_not_count, open_session),
+        cmocka_unit_test_setup(nor_does_it_narrow_the_window, open_session),
         cmocka_unit_test_setup(abandoned_requests_do_not_make_a_client_overactive, open_session),
         cmocka_unit_test_setup(abandoned_poll_does_not_make_a_polling_client_overactive,
                                open_session),

@@ -68,7 +68,10 @@ static void check_reply(world_t *w, waiter_t *x, const bosh_action_t *a)
         assert_true(w->is_over);
         assert_int_equal(a->answer.condition, condition_for(w, x));
         break;
-    case BOSH_ANSWER_DATA: /* before its turn */ assert_true(x->rid >= w->turn); break;
+    case BOSH_ANSWER_DATA: /* before its turn */
+        assert_true(x->rid >= w->turn);
+        world_fate(w, x->rid)->is_told = true;
+        break;
     default: fail_msg("a reply of kind %d", a->answer.kind);
     }
     assert_int_equal(a->answer.stream, BOSH_NO_STREAM);

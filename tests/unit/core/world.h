@@ -39,6 +39,7 @@ typedef struct saying_t {
 /* What became of one rid. */
 typedef struct fate_t {
     bool arrived, forwarded, answered, dropped;
+    bool is_told; /* its latest copy was answered before its turn */
     saying_t said;
     bosh_msec_t at; /* of the copy that counts for how soon it came */
     unsigned copies;

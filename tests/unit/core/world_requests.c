@@ -33,9 +33,29 @@ static bool is_on_its_way_out(world_t *w, uint64_t rid)
     return rid < w->turn && (!x || (x->due && x->due <= w->now));
 }
 
-static bool is_in_window(const world_t *w, uint64_t rid, uint8_t asks)
+/* Those from this one on that wait for their turn or answer, and whose clients do not. */
+static unsigned told_from(world_t *w, uint64_t from)
 {
-    uint64_t n = w->s.terms.requests + ((asks & (BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE)) ? 1 : 0);
+    unsigned n = 0;
+
+    for (uint64_t rid = from; rid < w->next_answer + BOSH_SLOTS / 2; rid++) {
+        const fate_t *f = world_fate(w, rid);
+
+        n += f->arrived && f->is_told && !f->answered;
+    }
+    return n;
+}
+
+/* How many its client may have open, without those that it was told about. */
+static uint64_t most(world_t *w, uint8_t asks, uint64_t from)
+{
+    return w->s.terms.requests + ((asks & (BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE)) ? 1 : 0)
+           + told_from(w, from);
+}
+
+static bool is_in_window(world_t *w, uint64_t rid, uint8_t asks)
+{
+    uint64_t n = most(w, asks, w->turn);
 
     return rid >= w->turn && rid - w->turn < n;
 }
@@ -43,7 +63,7 @@ static bool is_in_window(const world_t *w, uint64_t rid, uint8_t asks)
 /* Not one too many: by what was sent and told. */
 static bool has_place(world_t *w, uint64_t rid, uint8_t asks)
 {
-    uint64_t n = w->s.terms.requests + ((asks & (BOSH_ASKS_PAUSE | BOSH_ASKS_TERMINATE)) ? 1 : 0);
+    uint64_t n = most(w, asks, w->next_answer);
 
     return rid - w->next_answer < BOSH_SLOTS / 2
            && (rid - w->next_answer < n || is_on_its_way_out(w, w->next_answer));
@@ -113,6 +133,7 @@ static void arrive_again(world_t *w, uint64_t rid, saying_t said, waiter_t *x)
         if (older) {
             older->is_replaced = true;
         }
+        f->is_told = false;
         f->at = rid >= w->turn ? w->now : f->at;
         f->said.asks &= (uint8_t) ~(BOSH_ASKS_URGENT | BOSH_ASKS_DEAF);
         f->said.asks |= said.asks & (BOSH_ASKS_URGENT | BOSH_ASKS_DEAF);

@@ -1,0 +1,482 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Reads the logs of a soak (records.py tells what is in them) and says what was lost,
+doubled, reordered, altered, and what else went against docs/guarantees.md.
+
+    tests/soak/check.py FOLDER
+
+One pass over all records in the order of time; of each session only what is not
+settled yet is kept.
+"""
+import collections
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "live")]
+
+from records import BOUNCES, PEER, merged  # noqa: E402
+
+LOGS = ("client.log", "server.log", "faults.log")
+GRACE = float(os.environ.get("BOSH_PATIENCE") or 1) * 20  # beyond `wait`, for slow machines
+CROSSING = 1.0           # a stanza sent that long before the closing tag was read may cross it
+
+LOST = ("up-lost", "down-lost", "not-bounced")
+DOUBLED = ("up-doubled", "down-doubled")
+REORDERED = ("up-reordered", "down-reordered")
+ALTERED = ("up-altered", "down-altered", "repeat-altered")
+
+
+class Sequence:
+    """Numbers that should come as 0, 1, 2...: says what is wrong with each."""
+
+    def __init__(self):
+        self.next = 0
+        self.missing = set()
+
+    def take(self, number):
+        if number == self.next:
+            self.next += 1
+            return None
+        if number > self.next:
+            self.missing.update(range(self.next, number))
+            self.next = number + 1
+            return None          # the gap is judged at the end
+        if number in self.missing:
+            self.missing.discard(number)
+            return "reordered"
+        return "doubled"
+
+
+class Session:
+    def __init__(self, name):
+        self.name, self.terms = name, None
+        self.first = self.next_rid = None     # of answers in the order of rids
+        self.begun = self.ended = self.opened = self.closed = None
+        self.end = self.eof = self.fault = None
+        # up
+        self.up, self.unreceived, self.hashes = Sequence(), {}, {}
+        self.sizes, self.left, self.accepted = {}, {}, set()
+        # down
+        self.down, self.sent, self.bounced = Sequence(), [], {}
+        self.waiting, self.shown, self.seen = {}, {}, set()
+        self.latest = collections.deque()
+        self.parts = {}
+        # requests
+        self.asked, self.copies, self.digests, self.pending = {}, {}, {}, set()
+        self.terminates = False
+        self.conditions = []
+        self.idle_from, self.longest_idle = None, 0.0
+
+
+class Checker:
+    def __init__(self):
+        self.sessions, self.count = {}, collections.Counter()
+        self.rules = collections.Counter()
+        self.problems = []
+        self.causes = collections.Counter()
+        self.faults = collections.Counter()
+        self.wake = collections.Counter()      # milliseconds -> how many
+        self.connector_kills, self.kills = [], 0
+        self.log_counts = collections.Counter()
+        self.suspects = []
+        self.now = 0.0
+
+    # ---- what is wrong -------------------------------------------------------------
+
+    def problem(self, rule, session, rid, text):
+        self.rules[rule] += 1
+        if self.rules[rule] <= 50:
+            self.problems.append((rule, session, rid, round(self.now, 3), text))
+
+    # ---- records -------------------------------------------------------------------
+
+    def feed(self, record):
+        self.now, event = record[0], record[1]
+        if event[0] == "H":
+            getattr(self, "on_" + event.replace(".", "_"))(*record[2:])
+            return
+        if record[2] is None:
+            self.problem("bad-stream", None, None, record[3])
+            return
+        s = self.sessions.get(record[2])
+        if s is None:
+            s = self.sessions[record[2]] = Session(record[2])
+        getattr(self, "on_" + event.replace(".", "_"))(s, *record[3:])
+        if s.end and s.eof and event in ("C.end", "S.eof"):
+            self.finish(s)
+
+    def on_H_fault(self, what, *args):
+        self.faults[what] += 1
+        if what == "kill connector":
+            self.connector_kills.append(self.now)
+        if what.startswith("kill"):
+            self.kills += 1
+
+    def on_H_log(self, what, count):
+        self.log_counts[what] += count
+
+    def on_C_open(self, s, terms):
+        s.terms, s.begun = terms, self.now
+        self.count["sessions"] += 1
+
+    def on_C_send(self, s, rid, kind, stanzas, sha):
+        self.count["requests"] += 1
+        if s.first is None:
+            s.first = s.next_rid = rid
+        s.digests[rid] = sha
+        s.terminates = s.terminates or kind == "terminate"
+        for number, stanza in stanzas:
+            s.unreceived[number] = rid
+            s.hashes[number] = stanza
+        if stanzas:
+            s.sizes[rid] = s.left[rid] = len(stanzas)
+        self._asked(s, rid)
+
+    def on_C_again(self, s, rid, sha):
+        self.count["repeats"] += 1
+        if s.digests.get(rid) != sha:
+            self.problem("client", s.name, rid, "the client did not repeat its own bytes")
+        s.copies[rid] = s.copies.get(rid, 0) + 1
+        self._asked(s, rid)
+
+    def _asked(self, s, rid):
+        if not s.pending and s.idle_from is not None:
+            s.longest_idle = max(s.longest_idle, self.now - s.idle_from)
+        s.pending.add(rid)
+        s.asked[rid] = self.now
+
+    def _unasked(self, s, rid):
+        s.pending.discard(rid)
+        if not s.pending:
+            s.idle_from = self.now
+
+    def on_C_lost(self, s, rid, why, part):
+        self.faults["client: " + why] += why.startswith(("cut", "aborted"))
+        self._unasked(s, rid)
+        if why == "no answer":
+            self.problem("unanswered", s.name, rid, "no answer in %.0f s"
+                         % (self.now - s.asked.get(rid, self.now)))
+        if part:
+            self._check_part(s, rid, part)
+
+    def _check_part(self, s, rid, part):
+        """The beginnings that were read of one answer; equal lengths must be equal."""
+        length, sha = part
+        known = s.parts.setdefault(rid, {})
+        if known.setdefault(length, sha) != sha:
+            self.problem("repeat-altered", s.name, rid,
+                         "begins otherwise than the copy that was cut after %d bytes" % length)
+
+    def on_C_recv(self, s, rid, status, kind, condition, ack, stanzas, sha, begin):
+        self._unasked(s, rid)
+        took = self.now - s.asked.get(rid, self.now)
+        if took > s.terms["wait"] + GRACE:
+            self.problem("unanswered", s.name, rid, "answered after %.1f s" % took)
+        if status != 200:
+            self.count["http %s" % status] += 1
+            if status != 503 or not kind:
+                self.problem("http-status", s.name, rid, "%s, Retry-After %s" % (status, kind))
+            return
+        self.count["answers"] += 1
+        if kind == "error":
+            self.count["told to repeat"] += 1
+        elif kind is None or kind == "terminate":
+            self._answer(s, rid, kind, condition, stanzas, sha, begin)
+        else:
+            self.problem("bad-answer", s.name, rid, kind)
+
+    def _answer(self, s, rid, kind, condition, stanzas, sha, begin):
+        if kind is None:
+            s.accepted.add(rid)
+            if begin:
+                self._check_part(s, rid, begin)
+        else:
+            s.conditions.append((condition, rid))
+            if s.terminates and condition is None:
+                s.accepted.update(s.sizes)
+        if rid in s.shown:
+            if kind is None and s.shown[rid] not in (sha, "end"):
+                self.problem("repeat-altered", s.name, rid, "not the answer it had before")
+            elif kind is None:
+                self.count["answers seen twice"] += 1
+            elif s.shown[rid] != sha and not (s.fault or s.terminates or s.conditions):
+                self.problem("repeat-altered", s.name, rid, "the end, and an answer before")
+            return
+        s.shown[rid] = sha if kind is None else "end"
+        s.waiting[rid] = (stanzas, self.now)
+        self._measure(s, rid, stanzas)
+        while s.next_rid in s.waiting:
+            self._see(s, s.next_rid)
+            s.next_rid += 1
+        if len(s.shown) > 64:
+            for old in [r for r in s.shown if r < rid - 32]:
+                s.parts.pop(old, None)
+                s.digests.pop(old, None)
+                s.asked.pop(old, None)
+                del s.shown[old]
+
+    def _measure(self, s, rid, stanzas):
+        """How long a stanza took to a request that waited for it."""
+        if stanzas and rid not in s.copies and isinstance(stanzas[0][0], int) \
+                and stanzas[0][0] < len(s.sent):
+            sent = s.sent[stanzas[0][0]][2]
+            if s.asked[rid] < sent:
+                self.wake[int((self.now - sent) * 1000)] += 1
+
+    def _see(self, s, rid):
+        stanzas, _ = s.waiting.pop(rid)
+        numbers = []
+        for number, sha, kind in stanzas:
+            if not isinstance(number, int) or number >= len(s.sent):
+                self.problem("down-altered", s.name, rid, "%r was never sent" % number)
+                continue
+            wrong = s.down.take(number)
+            if wrong:
+                self.problem("down-" + wrong, s.name, rid, "number %d" % number)
+            if s.sent[number][:2] != (sha, kind):
+                self.problem("down-altered", s.name, rid, "number %d" % number)
+            self.count["down"] += not wrong
+            s.seen.add(number)
+            numbers.append(number)
+        s.latest.append((rid, numbers))
+        if len(s.latest) > s.terms["requests"] + 1:
+            s.latest.popleft()
+
+    def on_C_bad(self, s, rid, numbers, status, kind, condition):
+        self.count["bodies refused"] += 1
+        if status == 503:
+            return
+        # A session that has ended meanwhile says so; all else is a refusal.
+        if status != 200 or kind != "terminate" or condition != "bad-request":
+            self.problem("not-refused", s.name, rid, "%s %s %s" % (status, kind, condition))
+
+    def on_C_end(self, s, why):
+        s.end, s.ended = why, self.now
+        if s.opened is None:
+            s.eof = s.eof or "never opened"
+        if why in ("stuck", "gave up", "not logged in"):
+            self.problem("stuck", s.name, max(s.pending, default=None),
+                         "%s; open: %s" % (why, sorted(s.pending)))
+
+    def on_S_open(self, s):
+        s.opened = self.now
+
+    def on_S_recv(self, s, stanzas):
+        for number, sha in stanzas:
+            rid = s.unreceived.pop(number, None)
+            if not isinstance(number, int):
+                self.problem("up-refused", s.name, None, "%s of a refused body" % number)
+                continue
+            if number not in s.hashes:
+                self.problem("up-altered", s.name, rid, "%d was never sent" % number)
+                continue
+            wrong = s.up.take(number)
+            if wrong:
+                self.problem("up-" + wrong, s.name, rid, "number %d" % number)
+            if s.hashes[number] != sha:
+                self.problem("up-altered", s.name, rid, "number %d" % number)
+            self.count["up"] += not wrong
+            if rid is not None:
+                s.left[rid] -= 1
+
+    def on_S_sent(self, s, stanzas):
+        for number, sha, kind in stanzas:
+            s.sent.append((sha, kind, self.now))
+
+    def on_S_bounce(self, s, bounces):
+        for number, name, error, error_type, condition, to in bounces:
+            self.count["bounced"] += 1
+            kind = s.sent[number][1] if number < len(s.sent) else "never sent"
+            wanted = BOUNCES.get(kind)
+            found = (error_type, condition)
+            if number in s.bounced:
+                self.problem("bounced-wrongly", s.name, None, "number %d twice" % number)
+            elif wanted != found or name != kind.partition("/")[0] + "/error" or to != PEER:
+                self.problem("bounced-wrongly", s.name, None, "number %d, a %s, with %r to %s"
+                             % (number, kind, found, to))
+            s.bounced[number] = self.now
+
+    def on_S_bad(self, s, text):
+        self.problem("bad-stream", s.name, None, text)
+
+    def on_S_fault(self, s, what):
+        s.fault = what
+        self.faults["server: " + what] += 1
+
+    def on_S_eof(self, s, how):
+        s.eof, s.closed = how, self.now
+
+    # ---- the end of a session --------------------------------------------------------
+
+    def lost_connector(self, s):
+        begun, ended = s.begun or 0, max(s.ended or 0, s.closed or 0) or self.now
+        return any(begun <= t <= ended + 1 for t in self.connector_kills)
+
+    def cause(self, s):
+        """Why it ended, in a word; says so if there is none that is allowed."""
+        told = {c for c, _ in s.conditions}
+        rid = s.conditions[0][1] if s.conditions else None
+        for condition in told:
+            if condition is None:
+                fine = s.terminates
+            elif condition == "remote-stream-error":
+                fine = s.fault in ("fin", "error", "close")
+            elif condition == "remote-connection-failed":
+                fine = s.fault in ("reset", "fin") or self.lost_connector(s)
+            elif condition == "internal-server-error":
+                fine = True      # bounded at the end
+            elif condition == "item-not-found":
+                fine = s.longest_idle + 2 >= s.terms["inactivity"]
+            else:
+                fine = False
+            if not fine:
+                self.problem("ended-without-cause", s.name, rid, "told %s" % condition)
+        if "internal-server-error" in told:
+            return "damaged"
+        if s.fault:
+            return "server"
+        if self.lost_connector(s) and (s.eof == "cut" or "remote-connection-failed" in told):
+            return "connector killed"
+        if "item-not-found" in told:
+            return "inactivity while in trouble"
+        if s.terminates:
+            return "terminated"
+        if s.end == "vanished":
+            return "vanished"
+        return "not begun" if s.opened is None else "other"
+
+    def finish(self, s):
+        del self.sessions[s.name]
+        for rid in sorted(s.waiting):
+            self._see(s, rid)
+        cause = self.cause(s)
+        self.causes[cause] += 1
+        if s.opened is None:
+            return
+        is_orderly = cause in ("terminated", "vanished", "inactivity while in trouble") \
+            and s.eof == "closed"
+        if s.eof == "cut" and cause not in ("server", "connector killed", "damaged"):
+            self.problem("ended-without-cause", s.name, None, "its stream was cut; " + cause)
+        self._finish_up(s, is_orderly)
+        self._finish_down(s, cause, is_orderly)
+
+    def _finish_up(self, s, is_orderly):
+        for number in sorted(s.up.missing):
+            self.problem("up-lost", s.name, s.unreceived.pop(number, None),
+                         "number %d, and later ones came" % number)
+        if not is_orderly:
+            self.count["up, not known"] += len(s.unreceived)
+            return
+        for number, rid in sorted(s.unreceived.items()):
+            if rid in s.accepted:
+                self.problem("up-lost", s.name, rid, "number %d of an accepted request" % number)
+        for rid in sorted(set(s.unreceived.values())):
+            if s.left[rid] < s.sizes[rid]:
+                self.problem("up-lost", s.name, rid, "only a part of a body came")
+
+    def _finish_down(self, s, cause, is_orderly):
+        # The last `requests` answers; one request more is allowed to terminate.
+        keep = s.terms["requests"] + s.terminates
+        newest = {n for _, numbers in list(s.latest)[-keep:] for n in numbers}
+        for number in sorted(s.bounced):
+            if number in s.seen:
+                self.count["seen and bounced"] += 1
+                if number not in newest:
+                    self.problem("seen-and-bounced", s.name, None,
+                                 "number %d, seen long before" % number)
+        for number in sorted(s.down.missing - set(s.bounced)):
+            self.problem("down-lost", s.name, None, "number %d, and later ones came" % number)
+        unseen = [n for n in range(s.down.next, len(s.sent)) if n not in s.bounced]
+        if is_orderly:
+            self._must_have_bounced(s, unseen)
+        elif s.fault in ("fin", "error", "close") and cause == "server" \
+                and s.end == "told" and not s.terminates and not self.lost_connector(s):
+            for number in unseen:
+                self.problem("down-lost", s.name, None,
+                             "number %d, sent before the server's %s" % (number, s.fault))
+        else:
+            self.count["down, with their stream"] += len(unseen)
+
+    def _must_have_bounced(self, s, unseen):
+        missing = [n for n in unseen if s.sent[n][1] in BOUNCES]
+        crossing = [n for n in missing if s.sent[n][2] > s.closed - CROSSING
+                    and n > max(s.bounced, default=-1)]
+        self.count["crossed the closing tag"] += len(crossing)
+        missing = [n for n in missing if n not in crossing]
+        self.count["dropped in silence"] += len(unseen) - len(missing) - len(crossing)
+        if not missing:
+            return
+        if s.end == "vanished" and not s.terms["acks"] and s.pending \
+                and self._is_presumed(s, missing):
+            self.count["presumed received"] += len(missing)
+        elif s.end == "vanished" and not s.bounced:
+            self.suspects.append((s.name, missing))
+        else:
+            self._not_bounced(s.name, missing)
+
+    @staticmethod
+    def _is_presumed(s, missing):
+        """A client without acks that had asked for more before it read the last answer."""
+        later = [n for n in s.bounced if n > missing[-1]]
+        return missing[0] <= s.down.next + 12 and (not s.bounced or bool(later))
+
+    def _not_bounced(self, name, missing):
+        for number in missing:
+            self.problem("not-bounced", name, None, "number %d: neither seen nor bounced" % number)
+
+    # ---- the end of all --------------------------------------------------------------
+
+    def close(self):
+        for s in list(self.sessions.values()):
+            if s.opened and not s.eof:
+                self.problem("left-open", s.name, None, "its stream was never closed")
+                s.eof, s.closed = "left", self.now
+            if not s.end:
+                self.problem("stuck", s.name, None, "its client never ended")
+            self.finish(s)
+        # A damaged session whose client has vanished is told to nobody but the log.
+        damaged = self.log_counts["damaged"]
+        untold = max(damaged - self.causes["damaged"], 0)
+        for name, missing in self.suspects[untold:]:
+            self._not_bounced(name, missing)
+        self.count["damaged in silence"] = min(untold, len(self.suspects))
+        if max(damaged, self.causes["damaged"]) > self.kills:
+            self.problem("too-many-damaged", None, None, "%d sessions, %d processes killed"
+                         % (max(damaged, self.causes["damaged"]), self.kills))
+
+    def total(self, rules):
+        return sum(self.rules[r] for r in rules)
+
+    def percentile(self, share):
+        """Milliseconds."""
+        total, so_far = sum(self.wake.values()), 0
+        for ms in sorted(self.wake):
+            so_far += self.wake[ms]
+            if so_far >= share * total:
+                return ms
+        return 0
+
+
+def check(records):
+    checker = Checker()
+    for record in records:
+        checker.feed(record)
+    checker.close()
+    return checker
+
+
+def check_folder(folder):
+    return check(merged([os.path.join(folder, name) for name in LOGS]))
+
+
+def main():
+    checker = check_folder(sys.argv[1])
+    for problem in checker.problems:
+        print(*problem, sep="  ")
+    print(dict(checker.rules) or "nothing wrong", dict(checker.count), dict(checker.causes))
+    return 1 if checker.rules else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
