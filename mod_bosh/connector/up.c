@@ -153,7 +153,7 @@ void up_log_unsent(c2s_t *c)
     if (unsent + unacked > 0) {
         /* A client can make its server end the stream; but not break the connection. */
         bosh_log(c->stream_error || c->closed ? BOSH_LOG_INFO : BOSH_LOG_WARNING,
-                 BOSHNO(1011) "%s: what %s was sent last may be lost: %zu bytes not acknowledged, "
+                 BOSHNO(1014) "%s: what %s was sent last may be lost: %zu bytes not acknowledged, "
                               "%zu not sent",
                  c->name, c->upstream->to, unacked, unsent);
     }
