@@ -34,14 +34,17 @@ static long torture_count, torture_live;
 static long torture_nth; /* which one fails; 0: none */
 static bool torture_hit; /* it did */
 
-static bool torture_is_apr(void *caller)
+/* They are called before a sanitizer has begun. */
+#define TORTURE_RAW __attribute__((no_sanitize("address", "undefined")))
+
+TORTURE_RAW static bool torture_is_apr(void *caller)
 {
     Dl_info info;
 
     return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "libapr");
 }
 
-static bool torture_fails(void *caller)
+TORTURE_RAW static bool torture_fails(void *caller)
 {
     if (!torture_on || torture_is_apr(caller)) {
         return false;
@@ -55,14 +58,14 @@ static bool torture_fails(void *caller)
     return true;
 }
 
-static void torture_note(long change)
+TORTURE_RAW static void torture_note(long change)
 {
     if (torture_on) {
         __atomic_add_fetch(&torture_live, change, __ATOMIC_RELAXED);
     }
 }
 
-#define TORTURE_EXPORT __attribute__((visibility("default"), noinline))
+#define TORTURE_EXPORT __attribute__((visibility("default"), noinline)) TORTURE_RAW
 
 TORTURE_EXPORT void *malloc(size_t n)
 {
