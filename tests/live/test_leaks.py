@@ -66,7 +66,7 @@ def test_all_ways_of_ending_give_everything_back(make_httpd, tmp_path):
         watch.settle()
         history.append(watch.rss())
         print("KiB: %r" % history[-1])
-    for pid in watch.pids:
+    for pid in watch.pids if not httpd.ASAN else ():  # it keeps what was freed for a while
         # A leak of one hundred bytes per session would be 1.2 MB in 12,000; what malloc
         # keeps for itself changes by about that, and no more.
         grown = history[-1][pid] - history[1][pid]
