@@ -63,6 +63,7 @@ typedef struct bosh_buf_t {
     size_t size;
     size_t max; /* 0: no limit */
     bool failed;
+    bool starved; /* failed for want of memory, not because of max */
 } bosh_buf_t;
 
 void bosh_buf_init(bosh_buf_t *b, size_t max);

@@ -21,6 +21,7 @@ void bosh_buf_init(bosh_buf_t *b, size_t max)
     b->size = 0;
     b->max = max;
     b->failed = false;
+    b->starved = false;
 }
 
 void bosh_buf_free(bosh_buf_t *b)
@@ -33,6 +34,7 @@ void bosh_buf_clear(bosh_buf_t *b)
 {
     b->len = 0;
     b->failed = false;
+    b->starved = false;
 }
 
 /* The whole memory: bytes beyond len may be left from before a clear or drop. */
@@ -78,7 +80,11 @@ static bool grow(bosh_buf_t *b, size_t len)
     if (size > most) {
         size = most;
     }
-    return size <= b->size || resize(b, size);
+    if (size > b->size && !resize(b, size)) {
+        b->starved = true;
+        return false;
+    }
+    return true;
 }
 
 char *bosh_buf_room(bosh_buf_t *b, size_t len)

@@ -123,8 +123,9 @@ static bosh_xml_verdict_t check_payload(const body_parser_t *p, const bosh_xml_e
 
 static bosh_xml_verdict_t check_written(const body_parser_t *p)
 {
-    /* With a limit set, running out of memory first is the rarer case. */
-    return p->body->payload.failed ? BOSH_XML_SIZE : BOSH_XML_OK;
+    const bosh_buf_t *out = &p->body->payload;
+
+    return !out->failed ? BOSH_XML_OK : out->starved ? BOSH_XML_NO_MEMORY : BOSH_XML_SIZE;
 }
 
 static bosh_xml_verdict_t start_root(body_parser_t *p, const bosh_xml_element_t *e)

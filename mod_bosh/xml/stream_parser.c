@@ -87,7 +87,7 @@ static bosh_xml_verdict_t start_root(bosh_xml_stream_parser_t *p, const bosh_xml
         return BOSH_XML_ROOT;
     }
     if (!make_key(&p->key, e)) {
-        return BOSH_XML_SIZE;
+        return p->key.starved ? BOSH_XML_NO_MEMORY : BOSH_XML_SIZE;
     }
     return take_header(p, e) ? BOSH_XML_OK : BOSH_XML_NO_MEMORY;
 }
@@ -119,8 +119,7 @@ static void begin_stanza(bosh_xml_stream_parser_t *p, const bosh_xml_element_t *
 
 static bosh_xml_verdict_t check_written(const bosh_xml_stream_parser_t *p)
 {
-    /* With a limit set, running out of memory first is the rarer case. */
-    return p->out.failed ? BOSH_XML_SIZE : BOSH_XML_OK;
+    return !p->out.failed ? BOSH_XML_OK : p->out.starved ? BOSH_XML_NO_MEMORY : BOSH_XML_SIZE;
 }
 
 static bosh_xml_verdict_t start_inner(bosh_xml_stream_parser_t *p, const bosh_xml_element_t *e)

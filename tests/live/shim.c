@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -30,6 +31,7 @@ struct wishes {
     int64_t most_bytes;    /* of one read or write on a socket; 0: any */
     int64_t no_random;     /* getrandom() fails */
     int64_t needy;         /* the process that gets no more descriptors; 0: none */
+    int64_t scarce;        /* the module gets no piece of memory so large or larger; 0: any */
     int64_t calls, broken; /* told: calls that might have failed, and that did */
 };
 
@@ -119,6 +121,24 @@ ssize_t getrandom(void *p, size_t len, unsigned flags)
         return -1;
     }
     return next(p, len, flags);
+}
+
+/* ---- memory ------------------------------------------------------------------- */
+
+void *__libc_malloc(size_t);
+
+void *malloc(size_t n)
+{
+    Dl_info info;
+
+    if (wishes->scarce && n >= (size_t)wishes->scarce
+        && dladdr(__builtin_return_address(0), &info) && info.dli_fname
+        && strstr(info.dli_fname, "mod_bosh")) {
+        __atomic_add_fetch(&wishes->broken, 1, __ATOMIC_RELAXED);
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __libc_malloc(n);
 }
 
 /* ---- descriptors -------------------------------------------------------------- */

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import tempfile
 
-FIELDS = ("clock_offset", "interrupt", "most_bytes", "no_random", "needy", "calls", "broken")
+FIELDS = ("clock_offset", "interrupt", "most_bytes", "no_random", "needy", "scarce", "calls", "broken")
 DAY = 24 * 3600
 
 

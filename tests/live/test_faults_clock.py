@@ -81,9 +81,12 @@ def test_wall_clock_that_jumps_by_a_day_ends_no_session_and_keeps_none(make_http
         until(lambda: old not in server.connectors() and server.connectors(), 15,
               "another connector")
     shim.set(clock_offset=-DAY)
-    until(lambda: main.wire().ask(bosh.Session(main).bytes(
-        to="echo.fake", wait=60, hold=1, ver="1.11", sid=None)).body.get("sid"), 20,
-        "a session at the new connector")
+
+    def can_create():
+        answer = main.wire().ask(bosh.body_bytes(rid=bosh.first_rid(), to="echo.fake", wait=60,
+                                                 hold=1, ver="1.11"))
+        return answer.status == 200 and answer.body.get("sid")
+    until(can_create, 20, "a session at the new connector")
 
 
 def stop(pids):

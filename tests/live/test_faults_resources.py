@@ -8,6 +8,7 @@ import time
 import pytest
 
 import bosh
+import httpd
 import procfs
 from bosh import body_bytes, message
 from shim import Shim
@@ -88,6 +89,49 @@ def test_waiting_costs_no_processor_time(make_httpd, fake, new_session):
     for s in sessions[:4]:
         s.close()  # hung up while held
     assert_calm(server)
+
+
+# ---- F20: memory ---------------------------------------------------------------------------------
+
+@pytest.mark.skipif(httpd.ASAN, reason="AddressSanitizer has an allocator of its own")
+def test_want_of_memory_costs_one_request_or_one_stream(make_httpd, fake, new_session, shim):
+    """What does not fit is refused with 503, and taken when it comes again."""
+    server = make_httpd(environment=shim.environment)
+    endpoint = bosh.Endpoint(server.port)
+    session, other = (log_in(new_session, endpoint, fake) for _ in range(2))
+    shim.set(scarce=20000)
+    wire = endpoint.wire()
+    request = session.bytes(message("echo.fake", "m" * 50000))
+    answer = wire.ask(request)
+    assert (answer.status, answer.header("Retry-After")) == (503, "1")
+    wire.close()
+    session.server.push("small")
+    assert session.ask(rid=session.rid).texts() == ["small"]
+    shim.set(scarce=0)
+    session.post(message("echo.fake", "m" * 50000))
+    collect_until(session, "m" * 50000)
+    # An answer that there is no memory for is kept, and given later.
+    session.server.push("n" * 50000)
+    time.sleep(0.2)
+    shim.set(scarce=20000)
+    request = session.bytes()
+    wire = endpoint.wire()
+    assert wire.ask(request).status == 503
+    wire.close()
+    shim.set(scarce=0)
+    wire = endpoint.wire()
+    assert wire.ask(request).texts() == ["n" * 50000]
+    wire.close()
+    # What a server sends, and there is no memory for, ends its stream.
+    shim.set(scarce=20000)
+    other.server.push("n" * 50000)
+    answer = other.ask()
+    assert (answer.type, answer.condition) == ("terminate", "internal-server-error")
+    shim.set(scarce=0)
+    session.post(message("echo.fake", "still here"))
+    collect_until(session, "still here")
+    assert shim.get("broken") >= 3
+    assert can_create(endpoint)
 
 
 # ---- F21: descriptors ----------------------------------------------------------------------------

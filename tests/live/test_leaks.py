@@ -13,7 +13,7 @@ from waiting import PATIENCE, until
 
 CYCLES = int(os.environ.get("BOSH_CYCLES", 3000 if httpd.ASAN else 20000))
 ROUNDS = 5  # the first two warm everything up
-SESSIONS = 600
+SESSIONS = 1500
 CYCLES_C = os.path.join(httpd.TOP, "tests", "bench", "cycles.c")
 
 
@@ -52,7 +52,7 @@ def test_all_ways_of_ending_give_everything_back(make_httpd, tmp_path):
         domains=[(d + ".cycles", there) for d in ("ok", "close", "reset", "silent")]
         + [("refused.cycles", nowhere)],
         servers=2, server_limit=2, keep_alive_timeout=2, log_level="notice bosh:notice",
-        extra="BoshMaxSessions %d\nBoshSharedMemory 6M\nBoshInactivity 1\nBoshConnectTimeout 1\nBoshPolling 0\n"
+        extra="BoshMaxSessions %d\nBoshSharedMemory 12M\nBoshInactivity 2\nBoshConnectTimeout 2\nBoshPolling 0\n"
               "LogLevel mpm_event:notice" % SESSIONS)
     program = compiled(tmp_path)
     watch = Watch(server)
@@ -66,7 +66,7 @@ def test_all_ways_of_ending_give_everything_back(make_httpd, tmp_path):
         watch.settle()
         history.append(watch.rss())
         print("KiB: %r" % history[-1])
-    for pid in watch.pids:
+    for pid in watch.pids if not httpd.ASAN else ():  # it keeps what was freed for a while
         # A leak of one hundred bytes per session would be 1.2 MB in 12,000; what malloc
         # keeps for itself changes by about that, and no more.
         grown = history[-1][pid] - history[1][pid]

@@ -24,6 +24,7 @@ static void grow(void *baton, bool may_fail)
     assert_int_equal(b.len, n);
     assert_true(may_fail || n == 20000);
     assert_int_equal(b.failed, n < 20000);
+    assert_int_equal(b.starved, b.failed);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(b.p[i], '0' + (int)(i % 10));
     }

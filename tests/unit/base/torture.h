@@ -4,8 +4,8 @@
  * allocates, then run it again and again and let one allocation after the other fail.
  *
  * To be included once in a program: it takes the place of malloc() and its kin, for all
- * libraries too. Only what the thread allocates that called torture_begin() is counted, or
- * fails. What APR allocates never fails: its pools end the process then (httpd's own
+ * libraries too. Only what a thread allocates that set torture_on is counted, or fails; one
+ * thread at a time. What APR allocates never fails: its pools end the process then (httpd's own
  * choice), which is another test's matter.
  */
 #ifndef TORTURE_H
@@ -30,23 +30,27 @@ void *TORTURE_REAL(realloc)(void *, size_t);
 void TORTURE_REAL(free)(void *);
 
 static _Thread_local bool torture_on;
-static _Thread_local long torture_count, torture_live;
+static long torture_count, torture_live;
 static long torture_nth; /* which one fails; 0: none */
 static bool torture_hit; /* it did */
 
-static bool torture_is_apr(void *caller)
+/* They are called before a sanitizer has begun. */
+#define TORTURE_RAW __attribute__((no_sanitize("address", "undefined")))
+
+TORTURE_RAW static bool torture_is_apr(void *caller)
 {
     Dl_info info;
 
     return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "libapr");
 }
 
-static bool torture_fails(void *caller)
+TORTURE_RAW static bool torture_fails(void *caller)
 {
     if (!torture_on || torture_is_apr(caller)) {
         return false;
     }
-    if (++torture_count != __atomic_load_n(&torture_nth, __ATOMIC_ACQUIRE)) {
+    if (__atomic_add_fetch(&torture_count, 1, __ATOMIC_ACQ_REL)
+        != __atomic_load_n(&torture_nth, __ATOMIC_ACQUIRE)) {
         return false;
     }
     __atomic_store_n(&torture_hit, true, __ATOMIC_RELEASE);
@@ -54,13 +58,20 @@ static bool torture_fails(void *caller)
     return true;
 }
 
-#define TORTURE_EXPORT __attribute__((visibility("default"), noinline))
+TORTURE_RAW static void torture_note(long change)
+{
+    if (torture_on) {
+        __atomic_add_fetch(&torture_live, change, __ATOMIC_RELAXED);
+    }
+}
+
+#define TORTURE_EXPORT __attribute__((visibility("default"), noinline)) TORTURE_RAW
 
 TORTURE_EXPORT void *malloc(size_t n)
 {
     void *p = torture_fails(__builtin_return_address(0)) ? NULL : TORTURE_REAL(malloc)(n);
 
-    torture_live += p && torture_on;
+    torture_note(p ? 1 : 0);
     return p;
 }
 
@@ -68,7 +79,7 @@ TORTURE_EXPORT void *calloc(size_t n, size_t size)
 {
     void *p = torture_fails(__builtin_return_address(0)) ? NULL : TORTURE_REAL(calloc)(n, size);
 
-    torture_live += p && torture_on;
+    torture_note(p ? 1 : 0);
     return p;
 }
 
@@ -76,22 +87,29 @@ TORTURE_EXPORT void *realloc(void *old, size_t n)
 {
     void *p = torture_fails(__builtin_return_address(0)) ? NULL : TORTURE_REAL(realloc)(old, n);
 
-    torture_live += p && !old && torture_on;
+    torture_note(p && !old ? 1 : 0);
     return p;
 }
 
 TORTURE_EXPORT void free(void *p)
 {
-    torture_live -= p && torture_on;
+    torture_note(p ? -1 : 0);
     TORTURE_REAL(free)(p);
+}
+
+/* From now on the nth fails, in a thread for which torture_on is set. */
+static inline void torture_arm(long nth)
+{
+    __atomic_store_n(&torture_count, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&torture_hit, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&torture_nth, nth, __ATOMIC_RELEASE);
 }
 
 /* From here on, in this thread. */
 static inline void torture_begin(long nth)
 {
-    torture_count = torture_live = 0;
-    torture_hit = false;
-    torture_nth = nth;
+    torture_live = 0;
+    torture_arm(nth);
     torture_on = true;
 }
 
