@@ -30,7 +30,7 @@
 
 #define STORE_MAGIC  UINT32_C(0x626f7368)
 #define RECORD_MAGIC UINT32_C(0x73657373)
-#define STORE_LAYOUT 3u
+#define STORE_LAYOUT 4u
 #define NIL          UINT32_MAX
 
 #define BLOCK_SIZE     512
@@ -125,6 +125,7 @@ typedef struct header_t {
     uint32_t magic, layout;
     uint32_t max_sessions, max_blocks, max_children, max_connectors, buckets;
     int64_t busy;                        /* pid inside the lock; 0: nobody */
+    uint32_t stuck;                      /* who wanted in waited in vain, and nobody got in since */
     uint32_t touched;                    /* the session being changed; NIL: none */
     uint32_t free_session, free_block;   /* lists of what was used and given back */
     uint32_t used_sessions, used_blocks; /* beyond these nothing was ever used */
@@ -141,7 +142,6 @@ struct bosh_store_t {
     pthread_mutex_t gate; /* this process' threads come to the mutex one at a time */
     int spins;            /* tries before the kernel is asked to wait for it */
     int64_t pid;          /* of this process; asking the kernel each time would cost */
-    bool is_stuck;        /* somebody waited for the mutex in vain, and nobody got it since */
     header_t *h;
     child_t *children;
     uint32_t *buckets;
