@@ -14,9 +14,9 @@
  * few times on its own, since inside nobody stays longer than a microsecond or two.
  *
  * Unless it was stopped there: a debugger, a frozen container. Then whoever can say "come
- * again later" does not wait for it long, and once one of a process' threads has waited in
- * vain, the others do not wait at all until somebody gets in: else they would all be
- * standing here, and nobody left for the rest of the site.
+ * again later" does not wait for it long, and once somebody has waited in vain, the others
+ * do not wait at all until somebody gets in: else they would all be standing here, and
+ * nobody left for the rest of the site.
  */
 
 #include <string.h>
@@ -45,7 +45,6 @@ void lock_init(bosh_store_t *st, apr_global_mutex_t *mutex)
     /* With the others each try is a system call. */
     st->spins = mechanism && !strcmp(mechanism, "pthread") ? SPINS : 0;
     st->pid = (int64_t)getpid();
-    st->is_stuck = false;
 }
 
 static inline void relax(void)
@@ -77,12 +76,13 @@ static apr_status_t lock_mutex(bosh_store_t *st)
 
 static bool is_stuck(const bosh_store_t *st)
 {
-    return __atomic_load_n(&st->is_stuck, __ATOMIC_RELAXED);
+    return __atomic_load_n(&st->h->stuck, __ATOMIC_RELAXED) != 0;
 }
 
+/* Without the mutex: whoever gets in takes it back. */
 static void note_stuck(bosh_store_t *st, bool is_stuck)
 {
-    __atomic_store_n(&st->is_stuck, is_stuck, __ATOMIC_RELAXED);
+    __atomic_store_n(&st->h->stuck, is_stuck, __ATOMIC_RELAXED);
 }
 
 static bool pass_gate_soon(bosh_store_t *st)

@@ -33,9 +33,9 @@
 /* To be counted up when what the same bytes mean has changed; their sizes tell themselves,
  * see segment.c. A build with faults is never taken for one without. */
 #ifdef BOSH_FAULTS
-#define STORE_LAYOUT 0x80000003u
+#define STORE_LAYOUT 0x80000004u
 #else
-#define STORE_LAYOUT 3u
+#define STORE_LAYOUT 4u
 #endif
 #define NIL UINT32_MAX
 
@@ -131,6 +131,7 @@ typedef struct header_t {
     uint32_t magic, layout;
     uint32_t max_sessions, max_blocks, max_children, max_connectors, buckets;
     int64_t busy;                        /* pid inside the lock; 0: nobody */
+    uint32_t stuck;                      /* who wanted in waited in vain, and nobody got in since */
     uint32_t touched;                    /* the session being changed; NIL: none */
     uint32_t free_session, free_block;   /* lists of what was used and given back */
     uint32_t used_sessions, used_blocks; /* beyond these nothing was ever used */
@@ -147,7 +148,6 @@ struct bosh_store_t {
     pthread_mutex_t gate; /* this process' threads come to the mutex one at a time */
     int spins;            /* tries before the kernel is asked to wait for it */
     int64_t pid;          /* of this process; asking the kernel each time would cost */
-    bool is_stuck;        /* somebody waited for the mutex in vain, and nobody got it since */
     header_t *h;
     child_t *children;
     uint32_t *buckets;

@@ -106,6 +106,23 @@ def test_repeat_of_a_held_request_in_the_other_child_moves_the_hold(two, fake, n
     assert in_b.answer(2).texts() == ["moved"]
 
 
+def test_the_same_request_in_both_children_at_once_counts_once(two, fake, new_session):
+    server, endpoint, (a, b) = two
+    session = new_session(endpoint).open("echo.fake")
+    wires = [wire_in(endpoint, server, a), wire_in(endpoint, server, b)]
+    texts = ["n%d" % n for n in range(40)]
+    for n, text in enumerate(texts):
+        data = session.bytes(message("echo.fake", text))
+        for wire in wires if n % 2 else reversed(wires):
+            wire.send(data)
+        answers = [wire.answer(5) for wire in wires]
+        # Who came second while the first was held took its place; else both get the same.
+        assert {a.type for a in answers} <= {None, "error"}
+        assert {(a.raw, tuple(a.texts())) for a in answers if a.type is None} == {
+            (next(a.raw for a in answers if a.type is None), (text,))}
+    assert fake.connection().bodies() == texts
+
+
 def test_early_request_in_one_child_is_released_by_the_other(two, fake, new_session):
     server, endpoint, (a, b) = two
     session = new_session(endpoint).open("echo.fake")
