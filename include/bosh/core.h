@@ -64,8 +64,10 @@
 #define BOSH_NO_STREAM   UINT8_MAX       /* none is named */
 #define BOSH_BAD_STREAM  (UINT8_MAX - 1) /* a name that none of the session's has */
 
-/* More copies of one request than any honest client sends (section 14.3). */
+/* More copies of one request than any honest client sends (section 14.3); but while it is
+ * held, a client behind a proxy that gives up sends one each time: these come further apart. */
 #define BOSH_MAX_REPEATS   32
+#define BOSH_REPEAT_MS     1000
 /* Empty requests in a row that came too soon after one that was still held: the first
  * ones are what clients send that lost sight of it (section 11). */
 #define BOSH_MAX_HASTY     5
@@ -206,6 +208,7 @@ typedef enum bosh_slot_state_t {
 typedef struct bosh_slot_t {
     uint64_t rid;
     bosh_msec_t arrived; /* of the latest copy of this request */
+    bosh_msec_t first;   /* of the first one: `wait` counts from here */
     bosh_msec_t due;     /* when the holder was told to come back */
     bosh_holder_t holder;
     bosh_answer_t answer;

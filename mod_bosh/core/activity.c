@@ -68,8 +68,11 @@ void activity_note(bosh_session_t *s, const bosh_slot_t *slot)
     s->was_poll = is_empty(s, slot);
 }
 
-bool activity_may_repeat(bosh_slot_t *slot)
+bool activity_may_repeat(bosh_slot_t *slot, bosh_msec_t now)
 {
+    if (slot->state != BOSH_SLOT_ANSWERED && now - slot->arrived >= BOSH_REPEAT_MS) {
+        return true;
+    }
     if (slot->repeats >= BOSH_MAX_REPEATS) {
         return false;
     }

@@ -100,7 +100,7 @@ bool activity_may_poll(const bosh_session_t *s, const bosh_slot_t *slot);
 bool activity_may_hurry(bosh_session_t *s, const bosh_slot_t *slot);
 void activity_note(bosh_session_t *s, const bosh_slot_t *slot);
 /* One more copy; false: one too many. */
-bool activity_may_repeat(bosh_slot_t *slot);
+bool activity_may_repeat(bosh_slot_t *slot, bosh_msec_t now);
 
 /* acks.c */
 /* A request that was never seen arrives. */

@@ -70,9 +70,9 @@ static void hold(step_t *st, bosh_slot_t *slot)
     if (slot->state == BOSH_SLOT_EARLY) {
         slot->due = due_early(st, slot);
     }
-    else if (slot->due == 0 && slot->arrived + BOSH_SEC(st->s->terms.wait) > st->now) {
+    else if (slot->due == 0 && slot->first + BOSH_SEC(st->s->terms.wait) > st->now) {
         /* Not the head yet; when it is, it needs no word about this time. */
-        slot->due = slot->arrived + BOSH_SEC(st->s->terms.wait);
+        slot->due = slot->first + BOSH_SEC(st->s->terms.wait);
     }
     a->slot = (uint8_t)(slot->rid % BOSH_SLOTS);
     a->holder = st->ev->holder;
@@ -123,7 +123,7 @@ static void on_repeat(step_t *st, bosh_slot_t *slot)
         end_with_reply(st, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_KEY);
         return;
     }
-    if (!activity_may_repeat(slot)) {
+    if (!activity_may_repeat(slot, st->now)) {
         end_with_reply(st, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_REPEATS);
         return;
     }

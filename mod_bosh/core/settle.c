@@ -44,7 +44,9 @@ static bool is_releasing(bosh_session_t *s)
     return false;
 }
 
-/* `wait` is promised to each request; none is answered before the head is. */
+/* `wait` is promised to each request; none is answered before the head is. A copy does not
+ * begin anew: behind a proxy that gives up before, no request would ever be answered, and
+ * clients count how often they had to repeat (Strophe: five times in a row). */
 static bosh_msec_t due_by_wait(bosh_session_t *s)
 {
     bosh_msec_t due = NEVER;
@@ -52,8 +54,8 @@ static bosh_msec_t due_by_wait(bosh_session_t *s)
     for (uint64_t rid = s->next_answer; rid < held_end(s); rid++) {
         const bosh_slot_t *slot = slot_at(s, rid);
 
-        if (is_attended(slot) && slot->arrived + BOSH_SEC(s->terms.wait) < due) {
-            due = slot->arrived + BOSH_SEC(s->terms.wait);
+        if (is_attended(slot) && slot->first + BOSH_SEC(s->terms.wait) < due) {
+            due = slot->first + BOSH_SEC(s->terms.wait);
         }
     }
     return due;

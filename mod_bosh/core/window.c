@@ -119,6 +119,7 @@ void window_admit(step_t *st, uint8_t asks)
     *slot = (bosh_slot_t){
         .rid = ev->rid,
         .arrived = st->now,
+        .first = st->now,
         .holder = ev->holder,
         .state = BOSH_SLOT_EARLY,
         .asks = asks,

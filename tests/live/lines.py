@@ -30,6 +30,8 @@ class Taken:
 
 
 class Plain:
+    is_tls = False
+
     def __init__(self, port, window=None):
         self.port, self.window = port, window
 
@@ -59,6 +61,7 @@ class Expecting(Plain):
 
 
 class Secure(Plain):
+    is_tls = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -217,10 +217,31 @@ def test_more_on_its_way_than_the_session_can_keep(play, fake_server, way):
 # ---- what the server did not take ------------------------------------------------------------
 
 
-def unread(server):
-    """Bytes that this end's kernel has acknowledged, and the server not read."""
+def break_off(server, end):
+    """Returns how many bytes this end's kernel has, and the server has not read."""
+    def act():
+        found.append(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0])
+        getattr(server, end)()
+    found = []
     sock = server.transport.get_extra_info("socket")
-    return struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0]
+    server.server.loop.call_soon_threadsafe(act)
+    server.wait_ended()
+    return found[0]
+
+
+def fill(session, text):
+    """Until nothing more is taken, or there is enough; how many were."""
+    accepted = refused = 0
+    while accepted < 60 and refused < 5:
+        answer = session.free_wire().ask(session.bytes(text))
+        if answer.status == 200:
+            accepted, refused = accepted + 1, 0
+            continue
+        assert answer.status == 503
+        session.rid -= 1
+        refused += 1
+        time.sleep(0.05)
+    return accepted
 
 
 @pytest.mark.parametrize("end", ["reset", "close"])
@@ -230,37 +251,25 @@ def test_log_tells_what_may_be_lost(play, site, size, end):
     accepted, our kernel some, the store the rest."""
     p = play("after_features", wait=0)
     text = "<message to='f@x' xmlns='jabber:client'><body>%s</body></message>" % ("x" * size)
-    p.session.free_wire().ask(p.session.bytes(text))
-    p.server.wait_stanza(tag("message"))
-    whole = len(p.server.received)
-    p.session.free_wire().ask(p.session.bytes(text))
-    p.server.wait_stanza(tag("message"))
-    whole = len(p.server.received) - whole
+    whole = []
+    for _ in range(2):  # the first that is said may have something before it
+        before = len(p.server.received)
+        p.session.free_wire().ask(p.session.bytes(text))
+        p.server.wait_stanza(tag("message"))
+        whole.append(len(p.server.received) - before)
     name = re.findall(r"BOSH1002: (session \d+):", site.httpd.log_text())[-1]
-    p.server.stop_reading()
-    time.sleep(0.05)
     before = len(p.server.received)
-    accepted, stuck = 0, 0
-    while accepted < 30 and stuck < 3:
-        answer = p.session.free_wire().ask(p.session.bytes(text))
-        accepted += answer.status == 200
-        stuck += answer.status == 503
-        if answer.status != 200:
-            p.session.rid -= 1
-    acked, last = -1, None
-    while acked != last:  # until nothing moves any more
-        last, acked = acked, unread(p.server)
-        time.sleep(0.1)
-    assert len(p.server.received) == before
-    getattr(p.server, end)()
-    p.server.wait_ended()
-    expected = accepted * whole - acked
-    pattern = name + r": what puppet.fake was sent last may be lost: (\d+) bytes not " \
-        r"acknowledged, (\d+) not sent"
+    p.server.stop_reading()
+    accepted = fill(p.session, text)
+    arrived = break_off(p.server, end) + len(p.server.received) - before
     until(lambda: name + " to puppet.fake ended" in site.httpd.log_text(), 10, "the end")
-    found = re.findall(pattern, site.httpd.log_text())
-    assert [sum(map(int, f)) for f in found] == ([expected] if expected else [])
-    assert (expected > 0) == (size > 100)
+    expected = accepted * whole[-1] - arrived
+    assert expected > 0 or size == 100
+    found = re.findall(name + r": what puppet.fake was sent last may be lost: (\d+) bytes not "
+                       r"acknowledged, (\d+) not sent", site.httpd.log_text())
+    assert len(found) == 1 or not expected and not found
+    # TCP puts off acknowledgements: what has arrived may count as uncertain, and no more.
+    assert all(expected <= sum(map(int, f)) <= accepted * whole[-1] for f in found)
     assert p.later() == ("terminate", FAILED)
 
 

@@ -151,6 +151,7 @@ static void define(bosh_session_t *s, rng_t *rng)
     }
     for (unsigned i = 0; i < BOSH_SLOTS; i++) {
         s->slots[i].arrived &= most;
+        s->slots[i].first &= most;
         s->slots[i].due &= most;
         s->slots[i].answered &= most;
     }

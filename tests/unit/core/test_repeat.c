@@ -133,14 +133,6 @@ static void replaced_copy_that_hangs_up_takes_nobody_with_it(void **state)
     assert_false(bosh_session_is_attended(&d.s));
 }
 
-static void repeated_request_may_wait_anew(void **state)
-{
-    (void)state;
-    request(&d, R, 0);
-    d.now += BOSH_SEC(40);
-    assert_true(request(&d, R, 0)->due == d.now + BOSH_SEC(WAIT));
-}
-
 static void repeat_with_bytes_behind_it_is_answered_at_once(void **state)
 {
     (void)state;
@@ -274,7 +266,6 @@ int main(void)
         cmocka_unit_test_setup(replaced_copy_gets_a_recoverable_error, open_session),
         cmocka_unit_test_setup(replaced_copy_gets_what_the_newer_one_got, open_session),
         cmocka_unit_test_setup(replaced_copy_that_hangs_up_takes_nobody_with_it, open_session),
-        cmocka_unit_test_setup(repeated_request_may_wait_anew, open_session),
         cmocka_unit_test_setup(repeat_with_bytes_behind_it_is_answered_at_once, open_session),
         cmocka_unit_test_setup(keeps_stanzas_when_the_holder_hung_up, open_session),
         cmocka_unit_test_setup(next_rid_gets_what_the_aborted_one_did_not, open_session),

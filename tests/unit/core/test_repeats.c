@@ -1,5 +1,5 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
-/* How often one request may be repeated (XEP-0124 section 14.3). */
+/* How often one request may be repeated (XEP-0124 section 14.3), and for how long. */
 
 #include "drive.h"
 
@@ -63,6 +63,50 @@ static void copies_of_an_early_request_count(void **state)
     assert_int_equal(comes_back(&d, R + 1, newest)->answer.condition, BOSH_COND_OTHER_REQUEST);
 }
 
+/* A proxy that gives up while its request is held: the client sends the same once more. */
+static void copies_that_take_their_time_are_none_too_many(void **state)
+{
+    bosh_msec_t first = d.now;
+
+    (void)state;
+    request(&d, R, 0);
+    for (unsigned i = 0; i < 2 * BOSH_MAX_REPEATS; i++) {
+        hangs_up(&d, R, d.holder);
+        d.now += i < BOSH_MAX_REPEATS ? 1000 : 400;
+        assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_HOLD);
+    }
+    assert_true(d.now < first + WAIT * 1000);
+    hangs_up(&d, R, d.holder);
+    d.now += 400;
+    assert_broken(request(&d, R, 0));
+}
+
+/* Each copy might be given up as well, and clients count how often. */
+static void wait_counts_from_the_first_copy(void **state)
+{
+    const bosh_action_t *a;
+    bosh_msec_t first = d.now;
+
+    (void)state;
+    request(&d, R, 0);
+    d.now += 40000;
+    hangs_up(&d, R, d.holder);
+    a = request(&d, R, 0);
+    assert_int_equal(a->kind, BOSH_DO_HOLD);
+    assert_int_equal(a->due, first + WAIT * 1000);
+    d.now = first + WAIT * 1000;
+    assert_int_equal(comes_back(&d, R, d.holder)->kind, BOSH_DO_ANSWER);
+}
+
+static void copy_that_comes_after_the_wait_is_answered_at_once(void **state)
+{
+    (void)state;
+    request(&d, R, 0);
+    hangs_up(&d, R, d.holder);
+    d.now += WAIT * 1000 + 1;
+    assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_ANSWER);
+}
+
 static void each_request_counts_for_itself(void **state)
 {
     (void)state;
@@ -84,6 +128,9 @@ int main(void)
         cmocka_unit_test_setup(answers_are_repeated_so_many_times, open_session),
         cmocka_unit_test_setup(copies_of_a_held_request_count, open_session),
         cmocka_unit_test_setup(copies_of_an_early_request_count, open_session),
+        cmocka_unit_test_setup(copies_that_take_their_time_are_none_too_many, open_session),
+        cmocka_unit_test_setup(wait_counts_from_the_first_copy, open_session),
+        cmocka_unit_test_setup(copy_that_comes_after_the_wait_is_answered_at_once, open_session),
         cmocka_unit_test_setup(each_request_counts_for_itself, open_session),
     };
 

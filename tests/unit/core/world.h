@@ -41,9 +41,10 @@ typedef struct fate_t {
     bool arrived, forwarded, answered, dropped;
     bool is_told; /* its latest copy was answered before its turn */
     saying_t said;
-    bosh_msec_t at; /* of the copy that counts for how soon it came */
-    unsigned copies;
-    uint8_t leg; /* the stream it added, or was refused */
+    bosh_msec_t at;     /* of the copy that counts for how soon it came */
+    bosh_msec_t latest; /* copy */
+    unsigned copies;    /* that count */
+    uint8_t leg;        /* the stream it added, or was refused */
     bool has_added;
     bosh_answer_t answer;
     unsigned n;       /* stanzas in its answer */

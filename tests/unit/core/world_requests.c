@@ -75,7 +75,7 @@ static void arrive(world_t *w, uint64_t rid, saying_t said)
 
     f->arrived = true;
     f->said = world_sort(w, said);
-    f->at = w->now;
+    f->at = f->latest = w->now;
     if (world_key_fits(w, &said)) {
         world_note_arrival(w, said.ack);
     }
@@ -115,15 +115,17 @@ static void arrive_again(world_t *w, uint64_t rid, saying_t said, waiter_t *x)
 {
     fate_t *f = world_fate(w, rid);
     waiter_t *older;
+    bool counts = f->answered || w->now - f->latest < BOSH_REPEAT_MS;
 
     if (said.key != f->said.key) {
         world_over(w, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_KEY, w->turn);
     }
-    else if (f->copies == BOSH_MAX_REPEATS) {
+    else if (counts && f->copies == BOSH_MAX_REPEATS) {
         world_over(w, BOSH_COND_POLICY_VIOLATION, BOSH_REASON_REPEATS, w->turn);
     }
     else {
-        f->copies++;
+        f->copies += counts;
+        f->latest = w->now;
         if (f->answered || (w->is_over && rid >= w->turn)) {
             return;
         }
