@@ -64,10 +64,9 @@ static void begin_gracefully(bosh_msec_t now)
     }
 }
 
-/* A restart had begun a new generation by now. */
 static void begin_at_once(bosh_msec_t now)
 {
-    if (stop_is_same_generation()) {
+    if (stop_is_at_once()) {
         end_sessions(now);
     }
     send_home(now);

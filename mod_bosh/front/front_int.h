@@ -159,7 +159,9 @@ bool stop_is_possible(void);
 /* Soon after that; where it is possible. */
 bool stop_is_certain(void);
 /* No restart began. */
-bool stop_is_same_generation(void);
+bool stop_is_at_once(void);
+/* This child serves. */
+void stop_note_request(void);
 
 /* ---- emptying.c ---------------------------------------------------------- */
 
@@ -176,6 +178,10 @@ bosh_msec_t emptying_next_look(bosh_msec_t now, bosh_msec_t until);
 /* ---- signals.c ---------------------------------------------------------- */
 
 /* Around the handler, outside of all locks. */
+bool signals_are_needed(void);
+/* From now on it is known whether it was the parent who sent SIGTERM. */
+void signals_watch_parent(void);
+bool signals_parent_sent_term(void);
 void signals_hold_back(void);
 void signals_let_pass(void);
 void signals_release(void);

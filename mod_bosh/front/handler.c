@@ -203,6 +203,7 @@ static int post_handler(request_rec *r)
     bench_t *b;
     int rc = OK;
 
+    stop_note_request();
     signals_hold_back();
     b = bench_take();
     if (room_store()) {

@@ -9,6 +9,7 @@
 #include "front_int.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 static bool is_needed(void)
 {
@@ -30,6 +31,48 @@ static void set(int how)
     sigaddset(&set, AP_SIG_GRACEFUL);
     pthread_sigmask(how, &set, NULL);
 }
+
+/* ---- who sent it --------------------------------------------------------- */
+
+static struct sigaction mpm_term;
+static volatile sig_atomic_t is_told;
+
+static void on_term(int sig, siginfo_t *info, void *context)
+{
+    if (info && info->si_pid == getppid()) {
+        is_told = 1;
+    }
+    if (mpm_term.sa_flags & SA_SIGINFO) {
+        mpm_term.sa_sigaction(sig, info, context);
+    }
+    else if (mpm_term.sa_handler != SIG_DFL && mpm_term.sa_handler != SIG_IGN) {
+        mpm_term.sa_handler(sig);
+    }
+}
+
+bool signals_are_needed(void)
+{
+    return is_needed();
+}
+
+void signals_watch_parent(void)
+{
+    struct sigaction own;
+
+    if (is_needed() && sigaction(SIGTERM, NULL, &mpm_term) == 0) {
+        own = mpm_term;
+        own.sa_flags |= SA_SIGINFO;
+        own.sa_sigaction = on_term;
+        sigaction(SIGTERM, &own, NULL);
+    }
+}
+
+bool signals_parent_sent_term(void)
+{
+    return is_told;
+}
+
+/* ---- when it may come ----------------------------------------------------- */
 
 void signals_hold_back(void)
 {

@@ -335,11 +335,16 @@ class Session:
     def _again(self, entry):
         if not self.stubborn:
             raise
-        self.repeats += 1
-        assert self.repeats < 200, "the connection breaks again and again"
-        self.drop(entry[1])
-        entry[1] = self.free_wire()
-        entry[1].send(entry[2])
+        while True:
+            self.repeats += 1
+            assert self.repeats < 200, "the connection breaks again and again"
+            self.drop(entry[1])
+            entry[1] = self.free_wire()
+            try:
+                entry[1].send(entry[2])
+                return
+            except Broken:
+                pass
 
     def _answer_of(self, entry, deadline):
         """Meanwhile the newer requests' connections may break as well."""
