@@ -407,8 +407,7 @@ class Checker:
         self.count["dropped in silence"] += len(unseen) - len(missing) - len(crossing)
         if not missing:
             return
-        if s.end == "vanished" and not s.terms["acks"] and s.pending \
-                and self._is_presumed(s, missing):
+        if s.end == "vanished" and self._is_presumed(s, missing):
             self.count["presumed received"] += len(missing)
         elif s.end == "vanished" and not s.bounced:
             self.suspects.append((s.name, missing))
@@ -417,9 +416,11 @@ class Checker:
 
     @staticmethod
     def _is_presumed(s, missing):
-        """A client without acks that had asked for more before it read the last answer."""
-        later = [n for n in s.bounced if n > missing[-1]]
-        return missing[0] <= s.down.next + 12 and (not s.bounced or bool(later))
+        """A client without acks that had asked for more before it read the last answer, and
+        then left: its newer request said that it has what was written before."""
+        unanswered = [rid for rid in s.digests if rid not in s.shown]
+        return (not s.terms["acks"] and len(unanswered) > 1
+                and all(s.sent[n][2] < s.ended for n in missing))
 
     def _not_bounced(self, name, missing):
         for number in missing:
