@@ -292,6 +292,20 @@ def test_seen_last_and_bounced_passes():
     assert story.checker.count["seen and bounced"] == 1
 
 
+def test_seen_after_the_end_was_asked_for_and_bounced_passes():
+    story = (ordinary().ask(R + 4).ask(R + 5, "terminate").sends(3).bounce(3).answer(R + 4, [3])
+             .answer(R + 5, type="terminate").end())
+    assert story.rules() == set()
+
+
+def test_seen_but_not_to_be_acknowledged_and_bounced_passes():
+    """An earlier answer was missing, so that the client could not say what it had."""
+    story = (Story(acks=True).ask(R + 1).ask(R + 2, "data", up=[0]).gets(0).sends(0).lost(R + 1)
+             .answer(R + 2, [0]).again(R + 1).ask(R + 3, "terminate").bounce(0).answer(R + 1)
+             .answer(R + 3, type="terminate").end())
+    assert story.rules() == set()
+
+
 def test_seen_long_before_and_bounced():
     story = ordinary()
     for rid in range(R + 4, R + 8):
