@@ -8,6 +8,7 @@ doubled, reordered, altered, and what else went against docs/guarantees.md.
 One pass over all records in the order of time; of each session only what is not
 settled yet is kept.
 """
+import bisect
 import collections
 import os
 import sys
@@ -59,8 +60,9 @@ class Session:
         self.sizes, self.left, self.accepted = {}, {}, set()
         # down
         self.down, self.sent, self.bounced = Sequence(), [], {}
-        self.waiting, self.shown, self.seen = {}, {}, set()
-        self.latest = collections.deque()
+        self.waiting, self.shown = {}, {}
+        self.seen = {}           # number -> rid of its answer
+        self.proofs = []         # (all answers before this rid were here when, that was sent)
         self.parts = {}
         # requests
         self.asked, self.copies, self.digests, self.pending = {}, {}, {}, set()
@@ -76,7 +78,9 @@ class Checker:
         self.problems = []
         self.causes = collections.Counter()
         self.faults = collections.Counter()
-        self.wake = collections.Counter()      # milliseconds -> how many
+        # Milliseconds -> how many; while a process was stopped, and else.
+        self.wake, self.wake_stopped = collections.Counter(), collections.Counter()
+        self.stopped, self.went_on = set(), 0.0
         self.connector_kills, self.kills = [], 0
         self.log_counts = collections.Counter()
         self.suspects = []
@@ -112,6 +116,12 @@ class Checker:
             self.connector_kills.append(self.now)
         if what.startswith("kill"):
             self.kills += 1
+        if what.startswith("stop"):
+            self.stopped.add(args[0])
+
+    def on_H_note(self, what, pid):
+        self.stopped.discard(pid)
+        self.went_on = self.now
 
     def on_H_log(self, what, count):
         self.log_counts[what] += count
@@ -125,6 +135,7 @@ class Checker:
         if s.first is None:
             s.first = s.next_rid = rid
         s.digests[rid] = sha
+        s.proofs.append((s.next_rid, rid))
         s.terminates = s.terminates or kind == "terminate"
         for number, stanza in stanzas:
             s.unreceived[number] = rid
@@ -221,12 +232,12 @@ class Checker:
         if stanzas and rid not in s.copies and isinstance(stanzas[0][0], int) \
                 and stanzas[0][0] < len(s.sent):
             sent = s.sent[stanzas[0][0]][2]
+            is_stopped = self.stopped or sent < self.went_on + 0.5
             if s.asked[rid] < sent:
-                self.wake[int((self.now - sent) * 1000)] += 1
+                (self.wake_stopped if is_stopped else self.wake)[int((self.now - sent) * 1000)] += 1
 
     def _see(self, s, rid):
         stanzas, _ = s.waiting.pop(rid)
-        numbers = []
         for number, sha, kind in stanzas:
             if not isinstance(number, int) or number >= len(s.sent):
                 self.problem("down-altered", s.name, rid, "%r was never sent" % number)
@@ -237,11 +248,7 @@ class Checker:
             if s.sent[number][:2] != (sha, kind):
                 self.problem("down-altered", s.name, rid, "number %d" % number)
             self.count["down"] += not wrong
-            s.seen.add(number)
-            numbers.append(number)
-        s.latest.append((rid, numbers))
-        if len(s.latest) > s.terms["requests"] + 1:
-            s.latest.popleft()
+            s.seen[number] = rid
 
     def on_C_bad(self, s, rid, numbers, status, kind, condition):
         self.count["bodies refused"] += 1
@@ -376,15 +383,10 @@ class Checker:
                 self.problem("up-lost", s.name, rid, "only a part of a body came")
 
     def _finish_down(self, s, cause, is_orderly):
-        # The last `requests` answers; one request more is allowed to terminate.
-        keep = s.terms["requests"] + s.terminates
-        newest = {n for _, numbers in list(s.latest)[-keep:] for n in numbers}
         for number in sorted(s.bounced):
             if number in s.seen:
                 self.count["seen and bounced"] += 1
-                if number not in newest:
-                    self.problem("seen-and-bounced", s.name, None,
-                                 "number %d, seen long before" % number)
+                self._check_proof(s, number)
         for number in sorted(s.down.missing - set(s.bounced)):
             self.problem("down-lost", s.name, None, "number %d, and later ones came" % number)
         unseen = [n for n in range(s.down.next, len(s.sent)) if n not in s.bounced]
@@ -398,6 +400,15 @@ class Checker:
         else:
             self.count["down, with their stream"] += len(unseen)
 
+    def _check_proof(self, s, number):
+        """Only what the manager could not know to be seen may bounce: no request that said
+        so, by its `ack` or the lack of it, was answered."""
+        rid = s.seen[number]
+        first = bisect.bisect_right(s.proofs, (rid, float("inf")))
+        if first < len(s.proofs) and s.proofs[first][1] < s.next_rid:
+            self.problem("seen-and-bounced", s.name, rid, "number %d; request %d told that it "
+                         "was seen" % (number, s.proofs[first][1]))
+
     def _must_have_bounced(self, s, unseen):
         missing = [n for n in unseen if s.sent[n][1] in BOUNCES]
         crossing = [n for n in missing if s.sent[n][2] > s.closed - CROSSING
@@ -407,8 +418,7 @@ class Checker:
         self.count["dropped in silence"] += len(unseen) - len(missing) - len(crossing)
         if not missing:
             return
-        if s.end == "vanished" and not s.terms["acks"] and s.pending \
-                and self._is_presumed(s, missing):
+        if s.end == "vanished" and self._is_presumed(s, missing):
             self.count["presumed received"] += len(missing)
         elif s.end == "vanished" and not s.bounced:
             self.suspects.append((s.name, missing))
@@ -417,9 +427,11 @@ class Checker:
 
     @staticmethod
     def _is_presumed(s, missing):
-        """A client without acks that had asked for more before it read the last answer."""
-        later = [n for n in s.bounced if n > missing[-1]]
-        return missing[0] <= s.down.next + 12 and (not s.bounced or bool(later))
+        """A client without acks that had asked for more before it read the last answer, and
+        then left: its newer request said that it has what was written before."""
+        unanswered = [rid for rid in s.digests if rid not in s.shown]
+        return (not s.terms["acks"] and len(unanswered) > 1
+                and all(s.sent[n][2] < s.ended for n in missing))
 
     def _not_bounced(self, name, missing):
         for number in missing:
@@ -448,14 +460,18 @@ class Checker:
     def total(self, rules):
         return sum(self.rules[r] for r in rules)
 
-    def percentile(self, share):
+    @staticmethod
+    def percentiles(counter):
         """Milliseconds."""
-        total, so_far = sum(self.wake.values()), 0
-        for ms in sorted(self.wake):
-            so_far += self.wake[ms]
-            if so_far >= share * total:
-                return ms
-        return 0
+        found = {}
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1)):
+            so_far, found[name] = 0, 0
+            for ms in sorted(counter):
+                so_far += counter[ms]
+                if so_far >= share * sum(counter.values()):
+                    found[name] = ms
+                    break
+        return found
 
 
 def check(records):

@@ -83,6 +83,7 @@ class Faults:
     def _go_on(self, pid):
         self.stopped.remove(pid)
         self._signal(pid, signal.SIGCONT)
+        self.log("H.note", "go on", pid)
 
     def _stop(self, pids, name):
         pids = [p for p in pids if p not in self.stopped]

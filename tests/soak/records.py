@@ -20,6 +20,7 @@ A log is a file of JSON arrays, one a line: [monotonic seconds, event, session, 
   S.eof    session, how: "closed" after the closing tag, "cut" without it
   S.fault  session, what: "reset", "fin", "error", "close"
   H.fault  what, ...                               something was done to httpd
+  H.note   what, pid                               a stopped process goes on
   H.log    what, count                             lines of the error log, at the end
 
 kind: the stanza's name, with iq and message its type behind a slash.

@@ -21,7 +21,7 @@ def status_kib(pid):
 
 def slope(points):
     """Least squares, per hour; None: too few points."""
-    if len(points) < 10:
+    if len(points) < 10 or points[-1][0] - points[0][0] < 240:
         return None
     n = len(points)
     mean_x = sum(x for x, _ in points) / n
@@ -101,8 +101,8 @@ def figures(checker, sampler, seconds, extra):
         "answers seen twice": c["answers seen twice"], "bodies refused": c["bodies refused"],
         "sessions ended by": dict(checker.causes), "damaged sessions": max(
             checker.causes["damaged"], checker.log_counts["damaged"]),
-        "wake-up ms": {"p50": checker.percentile(0.5), "p99": checker.percentile(0.99),
-                       "max": checker.percentile(1)},
+        "wake-up ms": checker.percentiles(checker.wake),
+        "wake-up ms, stopped": checker.percentiles(checker.wake_stopped),
         "memory": sampler.figures(), "rules broken": dict(checker.rules),
     }
 
@@ -127,6 +127,7 @@ def print_table(f):
         row(name, f[name])
     row("sessions ended by", listed(f["sessions ended by"]))
     row("wake-up ms", listed(f["wake-up ms"]))
+    row("  with a process stopped", listed(f["wake-up ms, stopped"]))
     for kind, m in f["memory"].items():
         per_hour = m["anonymous_kib_per_hour"]
         row(kind, "%d KiB (%s KiB/h), %d KiB shared, %d descriptors"
