@@ -153,7 +153,7 @@ def test_connector_that_dies_again_and_again_is_given_time(make_httpd, fake, new
     later = until(lambda: creation(endpoint), 20, "an answer to a request for a session")
     assert (later.status, later.header("Retry-After")) == (503, "1"), later
     assert server.get_static() == 200
-    assert server.count_log("BOSH3010") > 0
+    assert server.count_log("BOSH3011") > 0
     assert [int(s) for s in re.findall(r"BOSH2011: connector 0 begins its work in (\d+) s",
                                        server.log_text())] == [1, 3, 7, 15]
     assert server.count_log("BOSH2009") == 5
