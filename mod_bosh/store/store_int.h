@@ -30,7 +30,7 @@
 
 #define STORE_MAGIC  UINT32_C(0x626f7368)
 #define RECORD_MAGIC UINT32_C(0x73657373)
-#define STORE_LAYOUT 3u
+#define STORE_LAYOUT 4u
 #define NIL          UINT32_MAX
 
 #define BLOCK_SIZE     512
