@@ -137,6 +137,8 @@ static size_t unacknowledged(const c2s_t *c)
  * Where none followed our stream header, that alone is on its way. */
 void up_log_unsent(c2s_t *c)
 {
+    /* A client can leave, or make its server end the stream; but not break the connection. */
+    bool is_broken = !c->stream_error && !c->closed && c->state != CLOSING;
     size_t unsent = c->in_hand, unacked = 0;
     bosh_up_t up;
 
@@ -151,8 +153,7 @@ void up_log_unsent(c2s_t *c)
     bosh_store_take_up(c->k->args->store, c->ref, NULL, 0, c->k->now, &up, &c->k->knocks);
     unsent += up.waiting;
     if (unsent + unacked > 0) {
-        /* A client can make its server end the stream; but not break the connection. */
-        bosh_log(c->stream_error || c->closed ? BOSH_LOG_INFO : BOSH_LOG_WARNING,
+        bosh_log(is_broken ? BOSH_LOG_WARNING : BOSH_LOG_INFO,
                  BOSHNO(1014) "%s: what %s was sent last may be lost: %zu bytes not acknowledged, "
                               "%zu not sent",
                  c->name, c->upstream->to, unacked, unsent);

@@ -33,9 +33,9 @@
 /* To be counted up when what the same bytes mean has changed; their sizes tell themselves,
  * see segment.c. A build with faults is never taken for one without. */
 #ifdef BOSH_FAULTS
-#define STORE_LAYOUT 0x80000004u
+#define STORE_LAYOUT 0x80000005u
 #else
-#define STORE_LAYOUT 4u
+#define STORE_LAYOUT 5u
 #endif
 #define NIL UINT32_MAX
 

@@ -54,9 +54,9 @@ static char message[6000];
 
 /* ---- the connector, in a thread of its own ----------------------------------------- */
 
-static bool on_control(void *baton)
+static bool on_control(void *baton, bosh_msec_t *patience)
 {
-    (void)baton;
+    (void)baton, (void)patience;
     return false;
 }
 

@@ -96,6 +96,7 @@ static void taken_in_pieces_it_is_the_same(void **state)
         assert_true(u.len <= 7);
         n += u.len;
         assert_int_equal(u.more, n < sent.len);
+        assert_int_equal(u.waiting, sent.len - n);
     } while (u.more);
     assert_int_equal(n, sent.len);
     assert_memory_equal(up, sent.p, n);
