@@ -205,7 +205,7 @@ class Checker:
         else:
             s.conditions.append((condition, rid))
             if s.terminates and condition is None:
-                s.accepted.update(s.sizes)
+                s.accepted.update(r for r in s.digests)
         if rid in s.shown:
             if kind is None and s.shown[rid] not in (sha, "end"):
                 self.problem("repeat-altered", s.name, rid, "not the answer it had before")
@@ -361,11 +361,12 @@ class Checker:
         self.causes[cause] += 1
         if s.opened is None:
             return
-        is_orderly = cause in ("terminated", "vanished", "inactivity while in trouble") \
-            and s.eof == "closed"
+        is_orderly = s.eof == "closed" and cause in ("terminated", "vanished",
+                                                     "inactivity while in trouble")
         if s.eof == "cut" and cause not in ("server", "connector killed", "damaged"):
             self.problem("ended-without-cause", s.name, None, "its stream was cut; " + cause)
-        self._finish_up(s, is_orderly)
+        # Of a session that was told its end, the last early payloads need not have gone up.
+        self._finish_up(s, is_orderly and cause != "inactivity while in trouble")
         self._finish_down(s, cause, is_orderly)
 
     def _finish_up(self, s, is_orderly):
@@ -405,9 +406,10 @@ class Checker:
         so, by its `ack` or the lack of it, was answered."""
         rid = s.seen[number]
         first = bisect.bisect_right(s.proofs, (rid, float("inf")))
-        if first < len(s.proofs) and s.proofs[first][1] < s.next_rid:
+        proof = s.proofs[first][1] if first < len(s.proofs) else None
+        if proof in s.accepted and proof < s.next_rid:
             self.problem("seen-and-bounced", s.name, rid, "number %d; request %d told that it "
-                         "was seen" % (number, s.proofs[first][1]))
+                         "was seen" % (number, proof))
 
     def _must_have_bounced(self, s, unseen):
         missing = [n for n in unseen if s.sent[n][1] in BOUNCES]

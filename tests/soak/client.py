@@ -12,13 +12,14 @@ import struct
 import xml.etree.ElementTree as ET
 
 from records import KINDS, Log, Writer, digest, number_of
-from strictxml import BIND, CLIENT, HTTPBIND, SASL, STREAMS, XBOSH
+from strictxml import HTTPBIND, SASL, STREAMS, XBOSH
 
 WAIT = 10                # seconds that a request may be held
 PATIENT = 60             # an answer that takes longer will not come
 PAUSE = 2
 LINGER = 20              # after the end, for answers that are still owed
 KEPT = 2                 # answers that may be asked for again: `requests`
+KEPT_WITH_ACKS = 6
 
 
 class Request:
@@ -336,7 +337,7 @@ class Session:
             if not self.open:
                 self.end("told" if self.told else "terminated")
                 return
-        elif any(r.wire is None for r in self.open.values()) or self.probing:
+        elif self.is_behind():
             pass
         elif now < self.paused_until:
             due = min(due, self.paused_until)
@@ -347,6 +348,14 @@ class Session:
         if self.timer:
             self.timer.cancel()
         self.timer = self.loop.call_at(max(due, now + 0.001), self.step)
+
+    def is_behind(self):
+        """Something is to be repeated first; or its answer would leave the window, which
+        has `requests` answers, and more with acks."""
+        most = KEPT_WITH_ACKS if self.acks else KEPT
+        return self.probing or any(
+            r.wire is None or (r.copies > 1 and self.rid + 1 - r.rid >= most)
+            for r in self.open.values())
 
     def act(self, now):
         if self.phase == "live":

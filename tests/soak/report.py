@@ -1,8 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The figures of a soak: as a table, and for others to read."""
-import os
-
 import procfs
+from check import ALTERED, DOUBLED, LOST, REORDERED
 
 
 def status_kib(pid):
@@ -76,7 +75,8 @@ class Sampler:
                 rows = [(t, kind, 0) + tuple(sum(r[i] for r in rs) / len(rs) for i in (3, 4, 5))
                         for t, rs in per_time.items()]
             if rows:
-                found[kind] = {"anonymous_kib": round(rows[-1][3]), "shared_kib": round(rows[-1][4]),
+                found[kind] = {"anonymous_kib": round(rows[-1][3]),
+                               "shared_kib": round(rows[-1][4]),
                                "descriptors": round(rows[-1][5]),
                                "anonymous_kib_per_hour": slope([(r[0], r[3]) for r in rows]),
                                "shared_kib_per_hour": slope([(r[0], r[4]) for r in rows])}
@@ -133,6 +133,3 @@ def print_table(f):
         row(kind, "%d KiB (%s KiB/h), %d KiB shared, %d descriptors"
             % (m["anonymous_kib"], "-" if per_hour is None else "%+.0f" % per_hour,
                m["shared_kib"], m["descriptors"]))
-
-
-from check import ALTERED, DOUBLED, LOST, REORDERED  # noqa: E402
