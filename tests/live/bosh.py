@@ -348,7 +348,8 @@ class Session:
 
     def _answer_of(self, entry, deadline):
         """Meanwhile the newer requests' connections may break as well."""
-        while self.stubborn and not entry[1].wait_readable(0.1):
+        while self.stubborn and not entry[1].has_input():
+            entry[1].wait_readable(0.1)  # of TLS perhaps only a session ticket
             for other in self.pending[1:]:
                 if other[1].is_closed():
                     self._again(other)

@@ -6,6 +6,7 @@ client of a living session must not see fails at once: a status of 4xx, an end."
 import threading
 import time
 
+import procfs
 from bosh import Endpoint
 from strictxml import CLIENT
 
@@ -37,7 +38,13 @@ class Talker(threading.Thread):
                 time.sleep(self.pause)
             self._settle()
         except BaseException as e:  # shown by the test's thread
-            self.failure = e
+            self.failure = "%r; sent %d, seen %d, open %r" % (
+                e, self.sent, len(self.seen),
+                [(rid, wire.client_port, wire.is_closed(), self._read_all(wire))
+                 for rid, wire, _ in self.session.pending])
+
+    def _read_all(self, wire):
+        return procfs.has_read_all(self.session.endpoint.port, wire.client_port)
 
     def _say(self):
         self.session.repeats = 0  # no limit to what a test does
