@@ -4,6 +4,7 @@ as far as the machine's own timing allows. All of it is recoverable."""
 import heapq
 import os
 import signal
+import threading
 import time
 
 import procfs
@@ -17,10 +18,23 @@ CHANGES = ("MaxConnectionsPerChild 200", "MaxConnectionsPerChild 1000", "Threads
            "LogLevel bosh:debug")
 
 
+def family(parent):
+    """(httpd's children, its connectors). Cheap, however many processes and sockets the
+    machine has."""
+    try:
+        with open("/proc/%d/task/%d/children" % (parent, parent)) as f:
+            pids = [int(word) for word in f.read().split()]
+    except OSError:
+        pids = procfs.children_of(parent)
+    names = {p: procfs.comm(p) for p in pids if procfs.is_alive(p)}
+    return ([p for p, name in names.items() if name and name != "bosh-connector"],
+            [p for p, name in names.items() if name == "bosh-connector"])
+
+
 class Faults:
     def __init__(self, server, log, rng, names, intensity):
         self.server, self.log, self.rng = server, log, rng
-        self.queue, self.seen, self.stopped = [], {}, []
+        self.queue, self.seen, self.stopped = [], {}, {}
         self.rotated = 0
         self.problems = []
         self.rates = {n: PER_MINUTE[n] * intensity / 60 for n in PER_MINUTE if n in names}
@@ -32,7 +46,7 @@ class Faults:
         wait = max(self.rng.expovariate(self.rates[name]), 0.3)
         if name == "connector":  # one in a short run, too
             wait = max(min(wait, 1.5 / self.rates[name]), 4.0)
-        heapq.heappush(self.queue, (now + wait, name, None))
+        heapq.heappush(self.queue, (now + wait, name))
 
     def run(self, until, sample):
         """sample() is called twice a second."""
@@ -43,10 +57,7 @@ class Faults:
                 sample(now)
                 next_look = now + 0.5
             if self.queue and self.queue[0][0] <= now:
-                _, name, pid = heapq.heappop(self.queue)
-                if name == "go on":
-                    self._go_on(pid)
-                    continue
+                _, name = heapq.heappop(self.queue)
                 getattr(self, "do_" + name)()
                 self._plan(time.monotonic(), name)
             if not self.server.is_running():
@@ -55,23 +66,20 @@ class Faults:
             time.sleep(0.05)
 
     def end(self):
-        for pid in list(self.stopped):
-            self._go_on(pid)
+        for timer in list(self.stopped.values()):
+            timer.join()
         self.server.write_conf()
 
     # ---- processes ----------------------------------------------------------------
 
     def _look(self, now):
         """A process that was just forked may be anything."""
-        there = set(self.server.children())
-        alive = {p: t for p, t in self.seen.items() if p in there or procfs.is_alive(p)}
-        self.seen = {**{p: now for p in there}, **alive}
+        self.seen = {p: self.seen.get(p, now) for p in family(self.server.parent)[0]}
 
     def _children(self):
         now = time.monotonic()
-        return sorted(p for p, since in self.seen.items() if now - since > 0.8
-                      and procfs.stat(p) and procfs.stat(p)[1] == self.server.parent
-                      and procfs.comm(p) != "bosh-connector")
+        return sorted(p for p in family(self.server.parent)[0]
+                      if now - self.seen.get(p, now) > 0.8)
 
     def _signal(self, pid, number):
         try:
@@ -81,8 +89,8 @@ class Faults:
             return False
 
     def _go_on(self, pid):
-        self.stopped.remove(pid)
         self._signal(pid, signal.SIGCONT)
+        self.stopped.pop(pid)
         self.log("H.note", "go on", pid)
 
     def _stop(self, pids, name):
@@ -91,9 +99,10 @@ class Faults:
             pid = self.rng.choice(pids)
             seconds = self.rng.uniform(0.2, 2.0)
             self.log("H.fault", name, pid, round(seconds, 2))
-            if self._signal(pid, signal.SIGSTOP):
-                self.stopped.append(pid)
-                heapq.heappush(self.queue, (time.monotonic() + seconds, "go on", pid))
+            # Whatever else is late, it goes on in time.
+            self.stopped[pid] = threading.Timer(seconds, self._go_on, (pid,))
+            self._signal(pid, signal.SIGSTOP)
+            self.stopped[pid].start()
 
     def do_kill(self):
         children = self._children()
@@ -108,7 +117,7 @@ class Faults:
             self._signal(pid, signal.SIGKILL)
 
     def do_connector(self):
-        for pid in self.server.connectors():
+        for pid in family(self.server.parent)[1]:
             self.log("H.fault", "kill connector", pid)
             self._signal(pid, signal.SIGKILL)
 
@@ -116,7 +125,7 @@ class Faults:
         self._stop(self._children(), "stop child")
 
     def do_stopconnector(self):
-        self._stop(self.server.connectors(), "stop connector")
+        self._stop(family(self.server.parent)[1], "stop connector")
 
     # ---- restarts -------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 """The figures of a soak: as a table, and for others to read."""
 import procfs
 from check import ALTERED, DOUBLED, LOST, REORDERED
+from faults import family
 
 
 def status_kib(pid):
@@ -43,8 +44,8 @@ class Sampler:
         if now < self.next:
             return
         self.next = now + self.EVERY
-        kinds = {"parent": [self.server.parent], "connector": self.server.connectors(),
-                 "children": self.server.children()}
+        children, connectors = family(self.server.parent)
+        kinds = {"parent": [self.server.parent], "connector": connectors, "children": children}
         for kind, pids in kinds.items():
             for pid in pids:
                 try:
