@@ -243,7 +243,6 @@ apr_status_t bosh_connector_run(const bosh_connector_args_t *args, apr_pool_t *p
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    BOSH_CRASH_POINT("connector_begin");
     join(k);
     k->is_new = true;
     read_mail(k);

@@ -161,7 +161,7 @@ static void note_dead(kept_t *kept, const process_t *me)
 
 static apr_status_t fork_off(process_t *me)
 {
-    return BOSH_FAULT("connector_fork") ? APR_FROM_OS_ERROR(EAGAIN)
+    return BOSH_FAULT("connector-fork") ? APR_FROM_OS_ERROR(EAGAIN)
                                         : apr_proc_fork(&me->proc, log_server->process->pool);
 }
 
