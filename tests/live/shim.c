@@ -37,9 +37,9 @@ struct wishes {
 
 static struct wishes none, *wishes = &none;
 
-#define NEXT(name) \
-    static __typeof__(name) *next; \
-    if (!next) { \
+#define NEXT(name)                                          \
+    static __typeof__(name) *next;                          \
+    if (!next) {                                            \
         next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name); \
     }
 
@@ -131,9 +131,8 @@ void *malloc(size_t n)
 {
     Dl_info info;
 
-    if (wishes->scarce && n >= (size_t)wishes->scarce
-        && dladdr(__builtin_return_address(0), &info) && info.dli_fname
-        && strstr(info.dli_fname, "mod_bosh")) {
+    if (wishes->scarce && n >= (size_t)wishes->scarce && dladdr(__builtin_return_address(0), &info)
+        && info.dli_fname && strstr(info.dli_fname, "mod_bosh")) {
         __atomic_add_fetch(&wishes->broken, 1, __ATOMIC_RELAXED);
         errno = ENOMEM;
         return NULL;
