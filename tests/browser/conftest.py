@@ -27,6 +27,11 @@ SECONDS = 15 * PATIENCE
 BUILD_SECONDS = 600
 
 
+def pytest_configure(config):
+    # However the tests are ended: nothing of theirs remains.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def demo_command(*options):
     module = os.environ.get("BOSH_MODULE")
     return [os.path.join(TOP, "build", "demo"), *options,

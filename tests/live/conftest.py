@@ -5,6 +5,7 @@ their own with `make_httpd`. After every test all servers' logs are searched for
 signs of a crash."""
 import os
 import resource
+import signal
 
 import pytest
 
@@ -20,9 +21,9 @@ FAKES = ("echo", "crumbs", "silent", "late", "shut", "garbage", "puppet")
 LIVE = []  # every Httpd that runs now
 
 
-
-
 def pytest_configure(config):
+    # However the tests are ended: nothing of theirs remains.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
