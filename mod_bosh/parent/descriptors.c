@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "apr_portable.h"
@@ -68,6 +69,11 @@ void descriptors_close_others(const bosh_wake_t *wake, int control, server_rec *
 
     if (s->error_log) {
         apr_os_file_get(&log, s->error_log);
+    }
+    else {
+        /* ErrorLog syslog: the C library would go on writing to that number, whatever it
+         * comes to be. It opens the socket again when it is used. */
+        closelog();
     }
     n = find(wake, control, log, found);
     for (unsigned i = 0; i < n; i++) {
