@@ -54,11 +54,12 @@ build_module() {
     out=$top/build/out/$1
     tree=$2
     shift 2
-    # An old build is kept, so that only what changed is compiled again.
-    if ! grep -qxF "abs_top_srcdir = $tree" "$out/Makefile" 2>/dev/null; then
+    # An old build of the same is kept, so that only what changed is compiled again.
+    if [ "$(cat "$out/configured" 2>/dev/null)" != "$tree $*" ]; then
         rm -rf "$out"
         mkdir -p "$out"
         (cd "$out" && quietly "$out/configure.log" "$tree/configure" "$@")
+        printf '%s\n' "$tree $*" >"$out/configured"
     fi
     quietly "$out/make.log" make -C "$out" -j"$(nproc)"
     [ -f "$out/.libs/mod_bosh.so" ] || fail "the build made no $out/.libs/mod_bosh.so"

@@ -74,6 +74,11 @@ def points_in_source():
     return found
 
 
+def test_module_has_the_points():
+    with open(MODULE, "rb") as f:
+        assert b"BOSH_CRASH_AT" in f.read()
+
+
 def test_every_point_of_the_source_is_known_here():
     assert points_in_source() == set(POINTS)
 

@@ -90,7 +90,8 @@ def test_prefork_children_that_come_and_go_end_no_session(make_httpd, fake, new_
     """Having served their number of connections they leave of their own accord, and httpd
     goes on."""
     server = make_httpd(mpm="prefork", servers=12, threads=24, max_connections=5)
-    first = server.children()
+    # More than the talkers can keep busy.
+    first = until(lambda: len(server.children()) >= 12 and server.children(), 10, "all children")
     with Talkers(fake, new_session, [bosh.Endpoint(server.port)], 3):
         until(lambda: [server.get_static() for _ in range(20)]
               and not all(map(procfs.is_alive, first)), 30, "a child to go")
