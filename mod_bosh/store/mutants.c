@@ -7,6 +7,9 @@
 
 #ifdef BOSH_FAULTS
 
+#include <stdlib.h>
+#include <string.h>
+
 static void put_twice(bosh_store_t *st, record_t *r, chain_t *c)
 {
     chain_t copy = EMPTY_CHAIN;
@@ -17,13 +20,23 @@ static void put_twice(bosh_store_t *st, record_t *r, chain_t *c)
     }
 }
 
-/* Behind the next ones. aside: a queue that nobody uses. */
-static void put_off(bosh_store_t *st, chain_t *c, chain_t *aside, bool is_due)
+static bool is_asked(const char *name)
 {
+    const char *asked = getenv("BOSH_FAULT");
+
+    return asked && !strncmp(asked, name, strlen(name));
+}
+
+/* Behind the next ones. aside: a queue that a session of one stream does not use. */
+static void put_off(bosh_store_t *st, chain_t *c, chain_t *aside, const char *name)
+{
+    if (!is_asked(name)) {
+        return;
+    }
     if (aside->len > 0) {
         chain_move_locked(st, c, aside);
     }
-    else if (is_due) {
+    else if (BOSH_FAULT(name)) {
         chain_move_locked(st, aside, c);
     }
 }
@@ -36,7 +49,7 @@ void mutate_up_locked(bosh_store_t *st, record_t *r, chain_t *payload)
     if (BOSH_FAULT("double-up")) {
         put_twice(st, r, payload);
     }
-    put_off(st, payload, &r->leg[BOSH_MAX_STREAMS - 1].up, BOSH_FAULT("swap-up"));
+    put_off(st, payload, &r->leg[BOSH_MAX_STREAMS - 1].up, "swap-up");
 }
 
 void mutate_down_locked(bosh_store_t *st, record_t *r, chain_t *payload)
@@ -47,7 +60,7 @@ void mutate_down_locked(bosh_store_t *st, record_t *r, chain_t *payload)
     if (BOSH_FAULT("double-down")) {
         put_twice(st, r, payload);
     }
-    put_off(st, payload, &r->leg[BOSH_MAX_STREAMS - 1].down, BOSH_FAULT("swap-down"));
+    put_off(st, payload, &r->leg[BOSH_MAX_STREAMS - 1].down, "swap-down");
 }
 
 /* One byte more, and still XML. */
