@@ -125,7 +125,7 @@ static void look_behind(request_rec *r, guest_t *g)
     apr_bucket_brigade *bb;
     apr_off_t len = 0;
     apr_status_t rv;
-    bool is_urgent;
+    bool is_urgent, more = false;
 
     if (c->master) {
         return; /* an HTTP/2 stream: mod_http2 looks after its connection */
@@ -135,11 +135,12 @@ static void look_behind(request_rec *r, guest_t *g)
     is_urgent = rv == APR_SUCCESS && apr_brigade_length(bb, 0, &len) == APR_SUCCESS && len > 0;
     apr_brigade_destroy(bb);
     g->hung_up = rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv);
-    if (!is_urgent && !g->hung_up) {
-        /* httpd's own filter takes the end for nothing to read, at first. */
-        g->hung_up = resume_is_hung_up(c, &is_urgent);
+    if (!g->hung_up) {
+        /* httpd's own filter takes the end for nothing to read, at first; and of an end
+         * behind another request it knows nothing. */
+        g->hung_up = resume_is_hung_up(c, &more);
     }
-    if (is_urgent) {
+    if (is_urgent || more) {
         g->asks |= BOSH_ASKS_URGENT;
     }
 }

@@ -19,6 +19,7 @@ APLOG_USE_MODULE(bosh);
 
 bool resume_is_hung_up(conn_rec *c, bool *urgent)
 {
+    struct pollfd p = { .events = POLLRDHUP };
     apr_os_sock_t fd;
     char byte;
     ssize_t n;
@@ -34,13 +35,11 @@ bool resume_is_hung_up(conn_rec *c, bool *urgent)
     if (n < 0) {
         return !APR_STATUS_IS_EAGAIN(errno) && errno != EINTR;
     }
-    /* TLS says good-bye with bytes; the end behind them tells it from a request. */
-    if (ap_ssl_conn_is_ssl(c)) {
-        struct pollfd p = { .fd = fd, .events = POLLRDHUP };
-
-        if (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR))) {
-            return true;
-        }
+    p.fd = fd;
+    /* TLS says good-bye with bytes, and who pipelined may have gone since: the end behind
+     * them tells. */
+    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+        return true;
     }
     *urgent = true;
     return false;
