@@ -321,6 +321,11 @@ apr_status_t answer_later(request_rec *r, bench_t *b)
     return send_body(r, NULL, BOSH_STR(BODY_START "/>"), BOSH_ABSENT);
 }
 
+apr_status_t answer_again(request_rec *r)
+{
+    return send_body(r, NULL, BOSH_STR(BODY_START " type='error'/>"), BOSH_ABSENT);
+}
+
 void answer_written(const bosh_outcome_t *o, uint64_t rid, bosh_holder_t holder)
 {
     bosh_knocks_t knocks = { 0 };

@@ -253,6 +253,9 @@ apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t conditi
                             const char *content);
 /* Nothing was taken: the client may send the same once more. */
 apr_status_t answer_later(request_rec *r, bench_t *b);
+/* A recoverable error (XEP-0124 section 17.3): the client may ask for the true answer; and
+ * httpd goes on to the next request of this connection, which it does not after a 503. */
+apr_status_t answer_again(request_rec *r);
 /* The answer left (or its connection is broken): the next one may. */
 void answer_written(const bosh_outcome_t *o, uint64_t rid, bosh_holder_t holder);
 
@@ -271,6 +274,8 @@ bool hold_can_suspend(const request_rec *r);
 void resume_guest(guest_t *g);
 /* True: the client is gone (FIN, RST). *urgent: it sent more behind its request. */
 bool resume_is_hung_up(conn_rec *c, bool *urgent);
+/* It will send no more than what is there already. */
+bool resume_is_half_closed(conn_rec *c);
 
 int page_handler(request_rec *r);
 int front_handler(request_rec *r);

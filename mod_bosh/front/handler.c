@@ -117,47 +117,55 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
 /*
  * What came behind the request? Its client may have aborted it before we came to it (a
  * busy server, a page that reloads). Or the next request came in the same packet: then
- * it lies in httpd's input filters, and no socket would ever tell.
+ * it lies in httpd's input filters, and no socket would ever tell. Or both: who leaves says
+ * good-bye behind what waits, and closes. True: there is another request.
  */
-static void look_behind(request_rec *r, guest_t *g)
+static bool look_behind(request_rec *r, guest_t *g)
 {
     conn_rec *c = r->connection;
     apr_bucket_brigade *bb;
     apr_off_t len = 0;
     apr_status_t rv;
-    bool is_urgent, more = false;
+    bool is_next, more = false;
 
     if (c->master) {
-        return; /* an HTTP/2 stream: mod_http2 looks after its connection */
+        return false; /* an HTTP/2 stream: mod_http2 looks after its connection */
     }
     bb = apr_brigade_create(r->pool, c->bucket_alloc);
     rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);
-    is_urgent = rv == APR_SUCCESS && apr_brigade_length(bb, 0, &len) == APR_SUCCESS && len > 0;
+    is_next = rv == APR_SUCCESS && apr_brigade_length(bb, 0, &len) == APR_SUCCESS && len > 0;
     apr_brigade_destroy(bb);
-    g->hung_up = rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv);
-    if (!g->hung_up) {
-        /* httpd's own filter takes the end for nothing to read, at first; and of an end
-         * behind another request it knows nothing. */
-        g->hung_up = resume_is_hung_up(c, &more);
-    }
-    if (is_urgent || more) {
+    /* httpd's own filter takes the end for nothing to read, at first. */
+    g->hung_up = (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) || resume_is_hung_up(c, &more)
+                 || ((is_next || more) && resume_is_half_closed(c));
+    if (is_next || more) {
         g->asks |= BOSH_ASKS_URGENT;
     }
+    return is_next || more;
 }
 
 static int serve(request_rec *r, bench_t *b)
 {
     guest_t *g = hold_guest(r);
     admission_t a;
-    int rc;
+    bool is_next;
+    int rc = OK;
 
     if (!g) {
         answer_later(r, b);
         return OK;
     }
-    look_behind(r, g);
+    is_next = look_behind(r, g);
     admit(r, b, g, &a);
-    rc = g->hung_up ? leave_to_nobody(r) : act_on(r, b, g, &a);
+    if (!g->hung_up) {
+        rc = act_on(r, b, g, &a);
+    }
+    else if (is_next) {
+        answer_again(r); /* to nobody: httpd goes on to what came behind */
+    }
+    else {
+        rc = leave_to_nobody(r);
+    }
     if (!hold_can_suspend(r) && g->ticket) {
         hold_release(g);
     }

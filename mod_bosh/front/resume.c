@@ -17,9 +17,16 @@ APLOG_USE_MODULE(bosh);
 /* The store is asked again after this when it could not be had. */
 #define BUSY_MS 1000
 
-bool resume_is_hung_up(conn_rec *c, bool *urgent)
+bool resume_is_half_closed(conn_rec *c)
 {
     struct pollfd p = { .events = POLLRDHUP };
+
+    return apr_os_sock_get(&p.fd, ap_get_conn_socket(c)) != APR_SUCCESS
+           || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
+bool resume_is_hung_up(conn_rec *c, bool *urgent)
+{
     apr_os_sock_t fd;
     char byte;
     ssize_t n;
@@ -35,10 +42,8 @@ bool resume_is_hung_up(conn_rec *c, bool *urgent)
     if (n < 0) {
         return !APR_STATUS_IS_EAGAIN(errno) && errno != EINTR;
     }
-    p.fd = fd;
-    /* TLS says good-bye with bytes, and who pipelined may have gone since: the end behind
-     * them tells. */
-    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+    /* TLS says good-bye with bytes; the end behind them tells it from a request. */
+    if (ap_ssl_conn_is_ssl(c) && resume_is_half_closed(c)) {
         return true;
     }
     *urgent = true;

@@ -51,8 +51,27 @@ def test_early_request_that_was_left_holds_up_nobody(wide, fake, pause):
     assert fourth.answer(3).texts() == ["three"]
 
 
-def test_copy_that_was_aborted_and_is_read_late_ends_no_session(site, fake, new_session):
-    """As after a restart, when connections have waited to be accepted."""
+@pytest.mark.parametrize("gap", [True, False], ids=["later", "same-packet"])
+def test_good_bye_behind_a_poll_and_closed_at_once(site, fake, new_session, gap):
+    """As libpurple leaves: what it says last arrives, and its session ends."""
+    session = new_session(site.main).open("echo.fake")
+    wire = site.main.wire()
+    poll = wire.request(session.bytes())
+    bye = wire.request(session.bytes(message("echo.fake", "bye"), type="terminate"))
+    wire.send_raw(poll if gap else poll + bye)
+    if gap:
+        wire.silent(0.2)
+        wire.send_raw(bye)
+    wire.close()
+    fake.connection().wait_bodies("bye")
+    fake.connection().wait_ended()
+    assert fake.connection().stream_closed
+
+
+@pytest.mark.parametrize("behind", [None, 0, 2], ids=["alone", "pipelined", "pipelined-large"])
+def test_copy_that_was_aborted_and_is_read_late_ends_no_session(site, fake, new_session, behind):
+    """As after a restart, when connections have waited to be accepted. What is behind it
+    httpd may have read already, or not yet."""
     session = new_session(site.main).open("echo.fake")
     old = session.bytes(message("echo.fake", "n0"))
     session.free_wire().ask(old)
@@ -65,6 +84,8 @@ def test_copy_that_was_aborted_and_is_read_late_ends_no_session(site, fake, new_
     try:
         wire = site.main.wire()
         wire.send(old)
+        if behind is not None:
+            wire.send(old, headers=[("X-Large", "x" * 7000)] * behind)
         wire.close()
     finally:
         for child in children:
