@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * base - what every room may use: strings, bytes, time, numbers, a log port.
+ * base - what every room may use: strings, bytes, time, numbers, processes, a log port.
  *
  * Needs nothing but libc. Nothing here takes a lock or blocks; everything may
  * be called from any process and any thread, on data the caller owns.
@@ -87,6 +87,11 @@ bosh_str_t bosh_buf_str(const bosh_buf_t *b);
 /* Valid UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF),
  * and no NUL byte. */
 bool bosh_utf8_valid(bosh_str_t s);
+
+/* ---- processes -------------------------------------------------------- */
+
+/* Of any user. False: it has ended, even if its parent has not asked how (a zombie). */
+bool bosh_process_is_alive(int64_t pid);
 
 /* ---- knocks ----------------------------------------------------------- */
 

@@ -2,8 +2,6 @@
 /* The loop: poll; then mail, clocks, knocks. */
 
 #include <stdlib.h>
-#include <signal.h>
-#include <errno.h>
 
 #include <unistd.h>
 
@@ -81,11 +79,6 @@ static void read_mail(connector_t *k)
         }
         bosh_wake_send(k->args->wake, &k->knocks);
     } while (n == 256);
-}
-
-static bool is_alive(int64_t pid)
-{
-    return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
 /* A process is stopped, a machine sleeps, or has other things to do: then requests wait to be
@@ -168,7 +161,7 @@ static void loop(connector_t *k)
             next_tick = k->now + TURN_MS;
         }
         if (k->now >= next_reap) {
-            bosh_store_reap_children(k->args->store, is_alive, k->now, &k->knocks);
+            bosh_store_reap_children(k->args->store, bosh_process_is_alive, k->now, &k->knocks);
             next_reap = k->now + REAP_MS;
         }
         if (!give_up && (k->stopping || *k->args->stop || is_forsaken(k))) {

@@ -321,9 +321,29 @@ apr_status_t answer_later(request_rec *r, bench_t *b)
     return send_body(r, NULL, BOSH_STR(BODY_START "/>"), BOSH_ABSENT);
 }
 
-apr_status_t answer_again(request_rec *r)
+int answer_none(request_rec *r)
 {
-    return send_body(r, NULL, BOSH_STR(BODY_START " type='error'/>"), BOSH_ABSENT);
+    r->connection->keepalive = AP_CONN_CLOSE;
+    r->connection->aborted = 1;
+    return DONE;
+}
+
+/* To who has left, each write may fail, and with the first that does httpd gives up the
+ * connection: so nothing is written, not even HTTP's headers. */
+int answer_nobody(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    bool is_next = false;
+
+    if (!c->master) {
+        input_look_behind(r, &is_next);
+    }
+    if (!is_next) {
+        return answer_none(r);
+    }
+    r->output_filters = r->proto_output_filters = c->output_filters;
+    c->keepalive = AP_CONN_KEEPALIVE;
+    return OK;
 }
 
 void answer_written(const bosh_outcome_t *o, uint64_t rid, bosh_holder_t holder)

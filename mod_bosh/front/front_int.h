@@ -126,11 +126,16 @@ void queue_see_all(void);
 /* Nobody else may use the connection now. */
 void trim_connection(conn_rec *c);
 
+/* ---- hooks.c ------------------------------------------------------------ */
+
+/* This child takes part. If it found no place when it began it tries again, now and then. */
+bool hooks_is_ready(void);
+
 /* ---- room.c ------------------------------------------------------------- */
 
 apr_status_t room_open(apr_pool_t *p, bosh_store_t *store, bosh_wake_t *wake, uint32_t child);
 bool room_is_open(void);
-/* Stops the thread; guests stay where they are. */
+/* Stops the thread of an open room; guests stay where they are. */
 void room_close(void);
 /* The thread shall look around now. From any thread, and without the mutex. */
 void room_rouse(void);
@@ -179,9 +184,15 @@ bosh_msec_t emptying_next_look(bosh_msec_t now, bosh_msec_t until);
 
 /* Around the handler, outside of all locks. */
 bool signals_are_needed(void);
-/* From now on it is known whether it was the parent who sent SIGTERM. */
-void signals_watch_parent(void);
+/* Once the room is open: from now on the child ends where that is safe, if it comes to such a
+ * place in time; and it is known whether it was the parent who sent SIGTERM. */
+void signals_watch(void);
 bool signals_parent_sent_term(void);
+/* The child is to end, and no hook has said so yet. Any thread. */
+bool signals_end_is_wished(void);
+/* On the room's thread, and when to do that at the latest. */
+void signals_look(bosh_msec_t now);
+bosh_msec_t signals_next_look(bosh_msec_t now, bosh_msec_t until);
 void signals_hold_back(void);
 void signals_let_pass(void);
 void signals_release(void);
@@ -208,6 +219,9 @@ bool input_is_inflated(const request_rec *r);
 /* Errors: longer than BoshMaxBody, or the client did not finish; APR's TIMEUP: not in time, and
  * ENOMEM: no memory; AP_FILTER_ERROR: httpd has answered. */
 apr_status_t input_read(request_rec *r, bosh_buf_t *in);
+/* Whether another request came behind r, or a part of one. An error: what httpd's filters say of
+ * the connection. Not for an HTTP/2 stream. */
+apr_status_t input_look_behind(request_rec *r, bool *is_next);
 
 /* ---- origin.c ----------------------------------------------------------- */
 
@@ -253,9 +267,11 @@ apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t conditi
                             const char *content);
 /* Nothing was taken: the client may send the same once more. */
 apr_status_t answer_later(request_rec *r, bench_t *b);
-/* A recoverable error (XEP-0124 section 17.3): the client may ask for the true answer; and
- * httpd goes on to the next request of this connection, which it does not after a 503. */
-apr_status_t answer_again(request_rec *r);
+/* The connection ends without a word. What a handler returns. */
+int answer_none(request_rec *r);
+/* The client is gone. What it sent behind r, its good-bye perhaps, still counts: then httpd goes
+ * on to that. What a handler returns. */
+int answer_nobody(request_rec *r);
 /* The answer left (or its connection is broken): the next one may. */
 void answer_written(const bosh_outcome_t *o, uint64_t rid, bosh_holder_t holder);
 
@@ -272,7 +288,8 @@ bool hold_can_suspend(const request_rec *r);
 
 /* On a worker. */
 void resume_guest(guest_t *g);
-/* True: the client is gone (FIN, RST). *urgent: it sent more behind its request. */
+/* True: the client is gone (FIN, RST). *urgent: it sent more behind its request; with both, its
+ * good-bye perhaps, or TLS's. */
 bool resume_is_hung_up(conn_rec *c, bool *urgent);
 /* It will send no more than what is there already. */
 bool resume_is_half_closed(conn_rec *c);

@@ -26,18 +26,11 @@ static int refuse_bytes(request_rec *r, bench_t *b, const char *why, bool legacy
     return refuse(r, b, &a);
 }
 
-static int leave_unanswered(request_rec *r)
-{
-    r->connection->keepalive = AP_CONN_CLOSE;
-    r->connection->aborted = 1;
-    return DONE;
-}
-
 static int leave_to_nobody(request_rec *r)
 {
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                   BOSHNO(3009) "the client hung up before its request was looked at");
-    return leave_unanswered(r);
+    return answer_nobody(r);
 }
 
 /* A session born over TLS: XEP-0124 section 19.1 says to close the connection, and
@@ -46,7 +39,7 @@ static int close_exposed(request_rec *r)
 {
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                   BOSHNO(3002) "a session that began over TLS was asked for without: closed");
-    return leave_unanswered(r);
+    return answer_none(r);
 }
 
 /* Whether it was a legacy client's (17.1), nobody knows any more. */
@@ -118,54 +111,39 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
  * What came behind the request? Its client may have aborted it before we came to it (a
  * busy server, a page that reloads). Or the next request came in the same packet: then
  * it lies in httpd's input filters, and no socket would ever tell. Or both: who leaves says
- * good-bye behind what waits, and closes. True: there is another request.
+ * good-bye behind what waits, and closes.
  */
-static bool look_behind(request_rec *r, guest_t *g)
+static void look_behind(request_rec *r, guest_t *g)
 {
     conn_rec *c = r->connection;
-    apr_bucket_brigade *bb;
-    apr_off_t len = 0;
     apr_status_t rv;
     bool is_next, more = false;
 
     if (c->master) {
-        return false; /* an HTTP/2 stream: mod_http2 looks after its connection */
+        return; /* an HTTP/2 stream: mod_http2 looks after its connection */
     }
-    bb = apr_brigade_create(r->pool, c->bucket_alloc);
-    rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);
-    is_next = rv == APR_SUCCESS && apr_brigade_length(bb, 0, &len) == APR_SUCCESS && len > 0;
-    apr_brigade_destroy(bb);
+    rv = input_look_behind(r, &is_next);
     /* httpd's own filter takes the end for nothing to read, at first. */
     g->hung_up = (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) || resume_is_hung_up(c, &more)
-                 || ((is_next || more) && resume_is_half_closed(c));
+                 || (is_next && resume_is_half_closed(c));
     if (is_next || more) {
         g->asks |= BOSH_ASKS_URGENT;
     }
-    return is_next || more;
 }
 
 static int serve(request_rec *r, bench_t *b)
 {
     guest_t *g = hold_guest(r);
     admission_t a;
-    bool is_next;
-    int rc = OK;
+    int rc;
 
     if (!g) {
         answer_later(r, b);
         return OK;
     }
-    is_next = look_behind(r, g);
+    look_behind(r, g);
     admit(r, b, g, &a);
-    if (!g->hung_up) {
-        rc = act_on(r, b, g, &a);
-    }
-    else if (is_next) {
-        answer_again(r); /* to nobody: httpd goes on to what came behind */
-    }
-    else {
-        rc = leave_to_nobody(r);
-    }
+    rc = g->hung_up ? leave_to_nobody(r) : act_on(r, b, g, &a);
     if (!hold_can_suspend(r) && g->ticket) {
         hold_release(g);
     }
@@ -215,7 +193,7 @@ static int post_handler(request_rec *r)
     stop_note_request();
     signals_hold_back();
     b = bench_take();
-    if (room_store()) {
+    if (hooks_is_ready()) {
         rc = handle_post(r, b);
     }
     else {

@@ -106,6 +106,9 @@ static void block_for_a_while(request_rec *r, guest_t *g, bosh_msec_t due)
 
     room_block(g, due && due < look ? due : look);
     signals_let_pass();
+    if (signals_end_is_wished() && !room_is_emptying()) {
+        emptying_begin(false);
+    }
     if (is_child_stopping()) {
         g->asks |= BOSH_ASKS_URGENT;
     }
@@ -168,7 +171,11 @@ static int hold_blocking(request_rec *r, bench_t *b, guest_t *g, const admission
     bosh_outcome_t o = a->outcome;
     int rc = block(r, b, g, &o);
 
-    if (g->hung_up || rc != OK) {
+    if (g->hung_up) {
+        tell_gone(g);
+        rc = answer_nobody(r);
+    }
+    else if (rc != OK) {
         tell_gone(g);
         r->connection->keepalive = AP_CONN_CLOSE;
     }

@@ -3,8 +3,7 @@
 
 #include "front_int.h"
 
-#include <errno.h>
-#include <signal.h>
+#include <pthread.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(bosh);
@@ -19,59 +18,105 @@ void bosh_front_use(bosh_store_t *s, bosh_wake_t *w)
     wake = w;
 }
 
+/* Between two tries to find a place. */
+#define TRY_MS 1000
+
+static struct {
+    apr_pool_t *pool;
+    server_rec *server;
+    pthread_mutex_t mutex; /* around enter() */
+    bosh_msec_t tried;
+} child = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
 /* Before the pool's contents go: the thread uses them. */
 static apr_status_t leave(void *data)
 {
     bosh_knocks_t knocks = { 0 };
 
     (void)data;
+    if (!room_is_open()) {
+        return APR_SUCCESS;
+    }
     room_close();
     bosh_store_child_leave(store, room_child(), bosh_now(), &knocks);
     room_send_knocks(&knocks);
     return APR_SUCCESS;
 }
 
-static bool is_alive(int64_t pid)
-{
-    return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
-}
-
 /* Who died just now, all children at once perhaps, holds a place until a connector looks. */
 static uint32_t join(void)
 {
-    uint32_t child = bosh_store_child_join(store, (int64_t)getpid());
+    uint32_t place = bosh_store_child_join(store, (int64_t)getpid());
     bosh_knocks_t knocks = { 0 };
 
-    if (child == BOSH_NO_CHILD) {
-        bosh_store_reap_children(store, is_alive, bosh_now(), &knocks);
+    if (place == BOSH_NO_CHILD) {
+        bosh_store_reap_children(store, bosh_process_is_alive, bosh_now(), &knocks);
         bosh_wake_send(wake, &knocks);
-        child = bosh_store_child_join(store, (int64_t)getpid());
+        place = bosh_store_child_join(store, (int64_t)getpid());
     }
-    return child;
+    return place;
+}
+
+static void enter(apr_pool_t *p, bool is_first_try)
+{
+    bosh_knocks_t knocks = { 0 };
+    uint32_t place = join();
+    apr_status_t rv;
+
+    child.tried = bosh_now();
+    if (place == BOSH_NO_CHILD) {
+        ap_log_error(APLOG_MARK, is_first_try ? APLOG_CRIT : APLOG_DEBUG, 0, child.server,
+                     BOSHNO(3004) "no place for another child: until one is free, BOSH requests "
+                                  "get 503");
+        return;
+    }
+    rv = room_open(p, store, wake, place);
+    if (rv == APR_SUCCESS) {
+        signals_watch();
+        return;
+    }
+    bosh_store_child_leave(store, place, bosh_now(), &knocks);
+    ap_log_error(APLOG_MARK, APLOG_CRIT, rv, child.server, BOSHNO(3005) "no waiting room");
 }
 
 void bosh_front_child_init(apr_pool_t *p, server_rec *s)
 {
-    uint32_t child;
-    apr_status_t rv;
-
     if (!store) {
         return;
     }
+    child.pool = p;
+    child.server = s;
     bosh_xml_init();
-    child = join();
-    if (child == BOSH_NO_CHILD) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
-                     BOSHNO(3004) "no place for another child: BOSH requests get 503");
-        return;
-    }
     stop_prepare(p);
-    rv = room_open(p, store, wake, child);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, BOSHNO(3005) "no waiting room");
-        return;
-    }
     apr_pool_pre_cleanup_register(p, NULL, leave);
+    signals_hold_back();
+    enter(p, true);
+    signals_release();
+}
+
+/* prefork can have more children than ServerLimit, when a graceful restart meets children that
+ * are just being born; for a moment only, and those that found no place live on. */
+static void enter_late(void)
+{
+    apr_pool_t *p;
+
+    pthread_mutex_lock(&child.mutex);
+    if (!room_is_open() && bosh_now() - child.tried >= TRY_MS
+        && apr_pool_create(&p, child.pool) == APR_SUCCESS) {
+        enter(p, false);
+        if (!room_is_open()) {
+            apr_pool_destroy(p);
+        }
+    }
+    pthread_mutex_unlock(&child.mutex);
+}
+
+bool hooks_is_ready(void)
+{
+    if (!room_is_open() && store) {
+        enter_late();
+    }
+    return room_is_open();
 }
 
 static void child_stopping(apr_pool_t *p, int graceful)

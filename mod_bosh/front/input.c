@@ -73,3 +73,16 @@ apr_status_t input_read(request_rec *r, bosh_buf_t *in)
     apr_brigade_destroy(bb);
     return rv;
 }
+
+apr_status_t input_look_behind(request_rec *r, bool *is_next)
+{
+    conn_rec *c = r->connection;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, c->bucket_alloc);
+    apr_off_t len = 0;
+    apr_status_t rv =
+        ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE, APR_NONBLOCK_READ, 1);
+
+    *is_next = rv == APR_SUCCESS && apr_brigade_length(bb, 0, &len) == APR_SUCCESS && len > 0;
+    apr_brigade_destroy(bb);
+    return rv;
+}

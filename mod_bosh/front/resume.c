@@ -42,12 +42,9 @@ bool resume_is_hung_up(conn_rec *c, bool *urgent)
     if (n < 0) {
         return !APR_STATUS_IS_EAGAIN(errno) && errno != EINTR;
     }
-    /* TLS says good-bye with bytes; the end behind them tells it from a request. */
-    if (ap_ssl_conn_is_ssl(c) && resume_is_half_closed(c)) {
-        return true;
-    }
+    /* A good-bye; TLS's own, or a request. */
     *urgent = true;
-    return false;
+    return resume_is_half_closed(c);
 }
 
 /* The suspending worker runs the hooks, then clears this, and is gone. */
@@ -102,8 +99,7 @@ static bool abandon(guest_t *g)
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, g->r,
                   BOSHNO(3008) "the client hung up while its request was held");
     room_send_knocks(&knocks);
-    g->c->keepalive = AP_CONN_CLOSE;
-    g->c->aborted = 1;
+    answer_nobody(g->r);
     finish_request(g);
     return true;
 }
@@ -177,7 +173,9 @@ static void drive(guest_t *g)
         switch (c->cs->state) {
         case CONN_STATE_WRITE_COMPLETION:
         case CONN_STATE_KEEPALIVE:
-            flush(c);
+            if (!g->hung_up) {
+                flush(c);
+            }
             if (!may_stay(c)) {
                 end_guest(g);
                 return;
@@ -212,7 +210,8 @@ static bool may_go(guest_t *g)
     if (bosh_now() < g->until && !room_is_emptying()) {
         return false;
     }
-    return resume_is_hung_up(g->c, &urgent) || !urgent;
+    resume_is_hung_up(g->c, &urgent);
+    return !urgent;
 }
 
 static void resume_idle(guest_t *g)

@@ -36,6 +36,7 @@ static struct {
     bosh_msec_t asleep_until; /* 0: awake */
     guest_t *calling;         /* to be queued for workers; the thread's own list */
     bool closing;
+    bool is_open;
 } room;
 
 bosh_store_t *room_store(void)
@@ -359,6 +360,7 @@ static apr_interval_time_t begin_sleep(bosh_msec_t now)
         until = g->due > now ? g->due : now;
     }
     until = emptying_next_look(now, until);
+    until = signals_next_look(now, until);
     until = queue_patience_ends(now, until);
     room.asleep_until = until;
     room_unlock();
@@ -380,6 +382,7 @@ static void handle_sockets(apr_int32_t n, const apr_pollfd_t *fds)
 static void look_around(bosh_msec_t now)
 {
     emptying_look(now);
+    signals_look(now);
     run_timers(now);
     send_called();
     if (emptying_without_workers()) {
@@ -449,22 +452,20 @@ apr_status_t room_open(apr_pool_t *p, bosh_store_t *store, bosh_wake_t *wake, ui
     if (rv == APR_SUCCESS) {
         rv = ap_thread_create(&room.thread, NULL, run, NULL, p);
     }
+    __atomic_store_n(&room.is_open, rv == APR_SUCCESS, __ATOMIC_RELEASE);
     return rv;
 }
 
 bool room_is_open(void)
 {
-    return room.thread != NULL;
+    return __atomic_load_n(&room.is_open, __ATOMIC_ACQUIRE);
 }
 
 void room_close(void)
 {
     apr_status_t rv;
 
-    if (room.thread) {
-        __atomic_store_n(&room.closing, true, __ATOMIC_RELAXED);
-        apr_pollset_wakeup(room.pollset);
-        apr_thread_join(&rv, room.thread);
-        room.thread = NULL;
-    }
+    __atomic_store_n(&room.closing, true, __ATOMIC_RELAXED);
+    apr_pollset_wakeup(room.pollset);
+    apr_thread_join(&rv, room.thread);
 }

@@ -42,7 +42,6 @@ void stop_prepare(apr_pool_t *p)
     const char *path = ap_pid_fname ? ap_server_root_relative(p, ap_pid_fname) : NULL;
 
     pid_file = path && is_there(path) ? path : NULL;
-    signals_watch_parent();
 }
 
 void stop_note_request(void)

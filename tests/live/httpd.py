@@ -4,6 +4,7 @@ start, graceful, restart, stop - and the check that nothing remains after it."""
 import glob
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import tempfile
 import uuid
 
 import certs
+import crashes
 import procfs
 from waiting import PATIENCE, until
 
@@ -34,6 +36,11 @@ DISASTERS = (r"exit signal", r"(?i)assertion", r"pool concurrency check",
 
 def module_path():
     return os.environ.get("BOSH_MODULE") or os.path.join(TOP, ".libs", "mod_bosh.so")
+
+
+def allow_cores():
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 
 
 class Unhealthy(AssertionError):
@@ -93,6 +100,7 @@ class Httpd:
         lines = ['ServerRoot "%s"' % self.root, "ServerName 127.0.0.1",
                  'PidFile "%s/run/httpd.pid"' % self.root,
                  'DefaultRuntimeDir "%s/run"' % self.root,
+                 'CoreDumpDirectory "%s/cores"' % self.root,
                  'ErrorLog "%s/logs/error.log"' % self.root,
                  "LogLevel notice",
                  "LoadModule mpm_%s_module %s/mod_mpm_%s.so" % (self.mpm, MODULES, self.mpm)]
@@ -174,7 +182,8 @@ class Httpd:
     def command(self, *args):
         """Runs the httpd binary with this configuration, e.g. command("-t")."""
         return subprocess.run([APACHE, "-f", self.conf] + list(args), env=self._environment(),
-                              capture_output=True, text=True, timeout=60 * PATIENCE)
+                              preexec_fn=allow_cores, capture_output=True, text=True,
+                              timeout=60 * PATIENCE)
 
     def start(self):
         if self.daemon:
@@ -188,7 +197,7 @@ class Httpd:
                 self._process = subprocess.Popen(
                     [APACHE, "-f", self.conf, mode], env=self._environment(),
                     stdin=subprocess.DEVNULL, stdout=err, stderr=err, cwd="/",
-                    start_new_session=True)
+                    preexec_fn=allow_cores, start_new_session=True)
             self.parent = self._process.pid
         try:
             until(self._is_ready, 15, "httpd to serve a file")
@@ -324,13 +333,24 @@ class Httpd:
             for line in whole.decode("utf-8", "backslashreplace").splitlines():
                 if any(re.search(p, line) for p in DISASTERS):
                     found.append(line)
-        for path in (glob.glob(os.path.join(self.root, "sanitizer", "*"))
-                     + glob.glob(os.path.join(self.root, "core*[0-9]"))
-                     + glob.glob(os.path.join(self.root, "cores", "*"))):
+        for path in glob.glob(os.path.join(self.root, "sanitizer", "*")):
             if path not in self._seen:
                 self._seen[path] = 1
                 with open(path, "rb") as f:
                     found.append("%s:\n%s" % (path, f.read(6000).decode("latin-1")))
+        return self._crashes(found)
+
+    def _crashes(self, found):
+        """Each crash with its trace; without those that are httpd's own making."""
+        for core in glob.glob(os.path.join(self.root, "cores", "*")):
+            trace = crashes.trace(core, APACHE)
+            os.unlink(core)  # the next one may have the same name
+            line = next((x for x in found if re.search(r"exit signal .*possible coredump", x)),
+                        None)
+            if line and crashes.is_httpds_own(trace):
+                found.remove(line)
+            else:
+                found.append("crashed in\n" + trace)
         return found
 
     def check_health(self):

@@ -51,21 +51,45 @@ def test_early_request_that_was_left_holds_up_nobody(wide, fake, pause):
     assert fourth.answer(3).texts() == ["three"]
 
 
-@pytest.mark.parametrize("gap", [True, False], ids=["later", "same-packet"])
-def test_good_bye_behind_a_poll_and_closed_at_once(site, fake, new_session, gap):
-    """As libpurple leaves: what it says last arrives, and its session ends."""
-    session = new_session(site.main).open("echo.fake")
-    wire = site.main.wire()
-    poll = wire.request(session.bytes())
-    bye = wire.request(session.bytes(message("echo.fake", "bye"), type="terminate"))
-    wire.send_raw(poll if gap else poll + bye)
-    if gap:
-        wire.silent(0.2)
-        wire.send_raw(bye)
+def leave_saying(fake, session, packets):
+    """Behind a message the poll is not answered at once, whatever waits behind that: answers
+    keep a distance. Who leaves an answer unread resets the connection as it closes."""
+    endpoint = session.endpoint
+    wire = endpoint.wire()
+    # Reads what TLS says at first: that alone would be an unread answer.
+    assert wire.ask(None, method="GET", path="/static.txt").status == 200
+    said = {"message": lambda: session.bytes(message("echo.fake", "hello")), "poll": session.bytes,
+            "bye": lambda: session.bytes(message("echo.fake", "bye"), type="terminate")}
+    for n, packet in enumerate(packets):
+        if n:
+            until(lambda: procfs.has_read_all(endpoint.port, wire.client_port), 5, "it to be read")
+        wire.send_raw(b"".join(wire.request(said[name]()) for name in packet.split()))
     wire.close()
-    fake.connection().wait_bodies("bye")
+    fake.connection().wait_bodies(*["hello"] * ("message" in packets[0]), "bye")
     fake.connection().wait_ended()
     assert fake.connection().stream_closed
+
+
+def name_of(packets):
+    return "+".join(p.replace(" ", "-") for p in packets)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("packets", [["poll", "bye"], ["poll bye"], ["message poll bye"],
+                                     ["message poll", "bye"]], ids=name_of)
+def test_good_bye_behind_a_poll_and_closed_at_once(site, fake, new_session, packets, tls):
+    """As libpurple leaves: what it says last arrives, and its session ends."""
+    leave_saying(fake, new_session(site.tls if tls else site.main).open("echo.fake"), packets)
+
+
+@pytest.mark.parametrize("mpm", ["worker", "prefork"])
+def test_good_bye_behind_a_poll_that_blocks(make_httpd, fake, new_session, mpm):
+    server = make_httpd(mpm=mpm)
+    endpoints = [bosh.Endpoint(server.port), bosh.Endpoint(server.tls_port, tls=True)]
+    for endpoint in endpoints:
+        for packets in (["poll", "bye"], ["message poll bye"], ["message poll", "bye"]):
+            fake.mark()
+            leave_saying(fake, new_session(endpoint).open("echo.fake"), packets)
 
 
 @pytest.mark.parametrize("behind", [None, 0, 2], ids=["alone", "pipelined", "pipelined-large"])

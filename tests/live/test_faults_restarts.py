@@ -40,9 +40,9 @@ def change(server, **attributes):
 # ---- many, under traffic ---------------------------------------------------------------------
 
 
-def one_of_each(server, hard):
+def one_of_each(server):
     """Ten restarts and deaths."""
-    gracefully = signal.SIGUSR1
+    gracefully, hard = signal.SIGUSR1, signal.SIGHUP
     signal_parent(server, gracefully)
     signal_parent(server, hard)
     signal_parent(server, gracefully, gracefully)
@@ -66,15 +66,15 @@ def test_restarts_of_all_kinds_under_traffic(make_httpd, fake, new_session, mpm,
                         keep_alive_timeout=1)
     connector = server.connector()
     endpoints = [bosh.Endpoint(server.port), bosh.Endpoint(server.tls_port, tls=True)]
-    # A child of prefork ends within its signal handler, wherever it is; at a hard restart
-    # one was seen to abort there.
-    hard = signal.SIGUSR1 if mpm == "prefork" else signal.SIGHUP
     with Talkers(fake, new_session, endpoints, 6):
         for _ in range(rounds):
-            one_of_each(server, hard)
+            one_of_each(server)
     assert server.connectors() == [connector]
-    for refusal in ("BOSH3001", "BOSH3004", "BOSH3005"):
+    for refusal in ("BOSH3001", "BOSH3005"):
         assert server.count_log(refusal) == 0, refusal
+    # prefork may have more children than ServerLimit for a moment, when a graceful restart
+    # meets those that are just being born.
+    assert server.count_log("BOSH3004") == 0 or mpm == "prefork"
 
 
 def test_children_that_are_too_many_are_retired_under_traffic(make_httpd, fake, new_session):

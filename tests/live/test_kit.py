@@ -6,6 +6,7 @@ import signal
 import pytest
 
 import bosh
+import crashes
 import procfs
 import strictxml
 from httpd import Httpd, Unhealthy
@@ -73,8 +74,32 @@ def test_httpd_without_the_module_leaves_nothing(plain_httpd):
 def test_health_check_sees_a_killed_child(plain_httpd):
     os.kill(plain_httpd.children()[0], signal.SIGSEGV)
     until(lambda: plain_httpd.count_log("exit signal"), 10, "the log line")
-    with pytest.raises(Unhealthy):
+    with pytest.raises(Unhealthy, match="exit signal Segmentation"):
         plain_httpd.check_health()
+
+
+def frames(*names):
+    return "\n".join("#%d  %s" % (n, name if " " in name else "0x12 in ?? () from /m/%s.so" % name)
+                     for n, name in enumerate(names))
+
+
+SOCKET, MAIN = "0x34 in apr_os_sock_get () from /l/libapr-1.so.0", "0x56 in main ()"
+SIGNAL, FREE = "<signal handler called>", "__GI___libc_free (mem=1) at ./malloc/malloc.c:3385"
+OURS = "0x78 in drive (g=0x1) at ../mod_bosh/front/resume.c:180"
+
+
+@pytest.mark.parametrize("names,verdict", [
+    ([SOCKET, "mod_mpm_event", "mod_mpm_event", MAIN], True),
+    ([FREE, "mod_mpm_prefork", SIGNAL, FREE, "mod_mpm_prefork", MAIN], True),
+    ([FREE, "mod_mpm_prefork", SIGNAL, OURS, "mod_mpm_prefork", MAIN], True),
+    ([FREE, OURS, "mod_mpm_prefork", SIGNAL, FREE, "mod_mpm_prefork", MAIN], False),
+    ([FREE, "mod_mpm_prefork", MAIN], False),
+    ([SOCKET, OURS, "mod_mpm_event", MAIN], False),
+    ([SOCKET, "mod_mpm_event", "0x9 in start_thread (arg=0x0) at ./nptl/pthread_create.c:442"],
+     False),
+    ([FREE, "mod_mpm_event", MAIN], False), ([OURS], False), ([], False)])
+def test_crashes_of_httpd_alone_are_told_from_ours(names, verdict):
+    assert bool(crashes.is_httpds_own(frames(*names))) == verdict
 
 
 def test_health_check_sees_a_sanitizer_report(plain_httpd):

@@ -78,6 +78,24 @@ def test_stop_of_httpd_is_system_shutdown(make_httpd, fake, new_session, how, ch
     assert all(c.stream_closed for c in fake.since_mark())
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("spare", [0, 2], ids=["all-held", "some-idle"])
+def test_stop_of_prefork_is_system_shutdown(make_httpd, fake, new_session, spare, tls):
+    """Its children are told one by one, and end by themselves."""
+    server = make_httpd(mpm="prefork", servers=3 + spare, threads=3 + spare,
+                        extra="BoshBlockingHolds 16")
+    endpoint = bosh.Endpoint(server.tls_port, tls=True) if tls else bosh.Endpoint(server.port)
+    sessions = [new_session(endpoint).open("echo.fake") for _ in range(3)]
+    for session in sessions:
+        session.hold().held()
+    os.kill(server.parent, signal.SIGTERM)
+    for session in sessions:
+        answer = session.collect()
+        assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
+    until(lambda: not server.is_running() and not server.processes(), 15, "everything to end")
+    assert all(c.stream_closed for c in fake.since_mark())
+
+
 def test_child_that_goes_alone_ends_no_session(make_httpd, fake, new_session):
     """Also gracefully; httpd itself goes on."""
     server = make_httpd(servers=2, server_limit=4, max_connections=8)
