@@ -323,3 +323,22 @@ def test_stop_waits_for_no_connector_that_is_stopped(make_httpd, fake, new_sessi
     assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
     until(lambda: not server.is_running() and not server.processes(), 20, "everything to end")
     assert server.count_log("BOSH2012") == 1
+
+
+def test_graceful_stop_that_takes_too_long_becomes_a_stop(make_httpd, fake, new_session):
+    """As GracefulShutdownTimeout says; our clients are told at its beginning."""
+    server = make_httpd(extra="GracefulShutdownTimeout 3\nRequestReadTimeout body=5", servers=2)
+    endpoint = bosh.Endpoint(server.port)
+    session = new_session(endpoint).open("echo.fake")
+    session.hold().held()
+    slow = endpoint.wire()
+    slow.send_raw(b"POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n<body")
+    until(lambda: procfs.has_read_all(endpoint.port, slow.client_port), 5, "it to be read")
+    began = time.monotonic()
+    os.kill(server.parent, signal.SIGWINCH)
+    answer = session.collect()
+    assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
+    assert server.is_running() and time.monotonic() - began < 3
+    fake.connection().wait_ended()
+    assert fake.connection().stream_closed
+    until(lambda: not server.is_running() and not server.processes(), 15, "everything to end")
