@@ -126,10 +126,9 @@ void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
 
 void c2s_close_socket(c2s_t *c)
 {
-    if (c->sock) {
+    if (c->link.sock) {
         watch_set(&c->watch, 0);
-        shell_close(c->k, c->sock);
-        c->sock = NULL;
+        link_close(c->k, &c->link);
     }
 }
 
@@ -203,28 +202,45 @@ void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason)
     drain(c);
 }
 
+void c2s_forget_stream(c2s_t *c)
+{
+    bosh_stream_free(c->stream);
+    c->stream = NULL;
+    c->is_up = c->closed = c->stream_error = false;
+    bosh_buf_clear(&c->out);
+    bosh_buf_clear(&c->error);
+}
+
+bool c2s_open_stream(c2s_t *c)
+{
+    c2s_forget_stream(c);
+    c->stream = bosh_stream_create(c->k->parsers, &down_events, c, &bosh_xml_stream_limits);
+    if (!c->stream || watch_set(&c->watch, APR_POLLIN) != APR_SUCCESS) {
+        c2s_end(c, BOSH_COND_INTERNAL_SERVER_ERROR, BOSH_REASON_CONNECT_FAILED);
+        return false;
+    }
+    up_start_stream(c);
+    return true;
+}
+
 void c2s_connected(c2s_t *c)
 {
     c->state = STREAMING;
     c->deadline = 0;
-    c->stream = bosh_stream_create(c->k->parsers, &down_events, c, &bosh_xml_stream_limits);
-    if (!c->stream || watch_set(&c->watch, APR_POLLIN) != APR_SUCCESS) {
-        c2s_end(c, BOSH_COND_INTERNAL_SERVER_ERROR, BOSH_REASON_CONNECT_FAILED);
-        return;
+    if (c2s_open_stream(c)) {
+        up_move(c);
     }
-    up_start_stream(c);
-    up_move(c);
 }
 
 void c2s_part(c2s_t *c, bosh_str_t words)
 {
-    apr_socket_t *sock = c->sock;
+    link_t link = c->link;
 
     up_log_unsent(c);
-    if (sock && up_last_words(c, words)) {
+    if (link.sock && up_last_words(c, words)) {
         watch_set(&c->watch, 0);
-        c->sock = NULL;
-        part_begin(c->k, sock);
+        c->link = (link_t){ NULL, NULL };
+        part_begin(c->k, &link);
     }
 }
 
@@ -280,7 +296,8 @@ void c2s_serve(c2s_t *c)
 {
     switch (c->state) {
     case FINDING:
-    case CONNECTING: serve_early(c); break;
+    case CONNECTING:
+    case SECURING: serve_early(c); break;
     case STREAMING:
         if (c->down.len > 0 && down_put(c) == BOSH_PUT_OK) {
             watch_set(&c->watch, c->watch.events | APR_POLLIN);
@@ -300,8 +317,8 @@ void c2s_tick(c2s_t *c, bosh_msec_t now)
     if (!c->deadline || now < c->deadline) {
         return;
     }
-    if (c->state == CONNECTING) {
-        connect_next(c, APR_TIMEUP);
+    if (c->state == CONNECTING || c->state == SECURING) {
+        connect_failed(c, "it did not answer in time");
     }
     else {
         c2s_end(c, c->condition, c->reason);

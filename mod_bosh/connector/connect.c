@@ -1,8 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
-/* From a host name to a connected socket: one address after the other. */
+/*
+ * From what the administrator, or DNS, says to a connected socket: one address after the
+ * other, until one leads to a stream.
+ */
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -13,10 +18,17 @@
 
 #include "connector_int.h"
 
-/* An address that does not answer leaves time for the next. */
-#define TRY_MS BOSH_SEC(3)
+/* An address that does not answer leaves time for the next; for the last one there is as
+ * much as BoshConnectTimeout gives. */
+#define TRY_MS BOSH_SEC(2)
 
-/* Without TLS nothing leaves this machine: passwords pass here. */
+/* Half-open connections: found after 30 s of silence and 6 unanswered questions, or when
+ * what was sent is not acknowledged for a minute. */
+#define KEEP_IDLE_S     30
+#define KEEP_INTERVAL_S 10
+#define KEEP_COUNT      6
+#define USER_TIMEOUT_MS 60000
+
 static bool is_loopback(const address_t *a)
 {
     static const uint8_t v6[16] = { [15] = 1 };
@@ -50,10 +62,34 @@ static bosh_log_level_t complaint_level(const c2s_t *c, const char *why)
     return BOSH_LOG_ERR;
 }
 
+/* Where it was tried last. */
+static void add_place(char *out, size_t size, const c2s_t *c)
+{
+    const bosh_upstream_t *u = c->upstream;
+    char text[INET6_ADDRSTRLEN] = "";
+    const address_t *a = c->tried ? &c->target[c->tried - 1].address : NULL;
+
+    if (u->reach == BOSH_REACH_UNIX) {
+        snprintf(out, size, "%s", u->host);
+    }
+    else if (u->reach == BOSH_REACH_HOST) {
+        snprintf(out, size, "%s:%u", u->host, u->port);
+    }
+    else if (a && inet_ntop(a->family, a->bytes, text, sizeof(text))) {
+        snprintf(out, size, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, a->port);
+    }
+    else {
+        snprintf(out, size, "%s", u->host);
+    }
+}
+
 static void fail(c2s_t *c, const char *why, bosh_condition_t condition)
 {
-    bosh_log(complaint_level(c, why), BOSHNO(1001) "%s: %s:%u, the XMPP server of %s: %s", c->name,
-             c->upstream->host, c->upstream->port, c->upstream->to, why);
+    char place[320];
+
+    add_place(place, sizeof(place), c);
+    bosh_log(complaint_level(c, why), BOSHNO(1001) "%s: %s, the XMPP server of %s: %s", c->name,
+             place, c->upstream->to, why);
     c2s_end(c, condition, BOSH_REASON_CONNECT_FAILED);
 }
 
@@ -66,34 +102,64 @@ static bosh_condition_t condition_of(apr_status_t why)
                : BOSH_COND_REMOTE_CONNECTION_FAILED;
 }
 
-static apr_status_t begin_connect(c2s_t *c, const address_t *a)
+static socklen_t fill_unix(struct sockaddr_storage *ss, const char *path)
 {
-    struct sockaddr_storage ss = { 0 };
-    socklen_t len;
-    apr_os_sock_t fd;
-    int on = 1;
+    struct sockaddr_un *un = (struct sockaddr_un *)ss;
+
+    un->sun_family = AF_UNIX;
+    snprintf(un->sun_path, sizeof(un->sun_path), "%s", path); /* the front saw that it fits */
+    return sizeof(*un);
+}
+
+static socklen_t fill_address(struct sockaddr_storage *ss, const address_t *a)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)ss;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
 
     if (a->family == AF_INET) {
-        struct sockaddr_in *in = (struct sockaddr_in *)&ss;
-
         in->sin_family = AF_INET;
         in->sin_port = htons(a->port);
         memcpy(&in->sin_addr, a->bytes, 4);
-        len = sizeof(*in);
+        return sizeof(*in);
     }
-    else {
-        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(a->port);
+    memcpy(&in6->sin6_addr, a->bytes, 16);
+    return sizeof(*in6);
+}
 
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons(a->port);
-        memcpy(&in6->sin6_addr, a->bytes, 16);
-        len = sizeof(*in6);
+static void set_number(apr_os_sock_t fd, int level, int option, int value)
+{
+    setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+static void set_options(apr_os_sock_t fd)
+{
+    set_number(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#ifdef TCP_KEEPIDLE
+    set_number(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S);
+    set_number(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL_S);
+    set_number(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT);
+#endif
+#ifdef TCP_USER_TIMEOUT
+    set_number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+#endif
+}
+
+/* apr_socket_connect() wants its address in a pool that outlives the socket; nobody asks
+ * this socket for its peer again. */
+static apr_status_t begin_connect(c2s_t *c, const address_t *a)
+{
+    struct sockaddr_storage ss = { 0 };
+    bool is_unix = a->family == AF_UNIX;
+    socklen_t len = is_unix ? fill_unix(&ss, c->upstream->host) : fill_address(&ss, a);
+    apr_os_sock_t fd;
+
+    apr_os_sock_get(&fd, c->link.sock);
+    if (!is_unix) {
+        set_options(fd);
     }
-    /* apr_socket_connect() wants its address in a pool that outlives the socket;
-     * nobody asks this socket for its peer again. */
-    apr_os_sock_get(&fd, c->sock);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     return connect(fd, (struct sockaddr *)&ss, len) == 0 ? APR_SUCCESS : apr_get_netos_error();
 }
 
@@ -103,6 +169,10 @@ static void on_ready(watch_t *w, apr_int16_t events)
 
     if (c->state == CONNECTING) {
         connect_ready(c);
+        return;
+    }
+    if (c->state == SECURING) {
+        secure_ready(c, events);
         return;
     }
     if ((events & APR_POLLOUT) && !up_move(c)) {
@@ -117,8 +187,8 @@ static apr_status_t try_address(c2s_t *c, const address_t *a)
 {
     apr_status_t rv;
 
-    c->sock = shell_open(c->k, a->family);
-    if (!c->sock) {
+    c->link.sock = shell_open(c->k, a->family);
+    if (!c->link.sock) {
         return apr_get_netos_error();
     }
     rv = begin_connect(c, a);
@@ -126,30 +196,70 @@ static apr_status_t try_address(c2s_t *c, const address_t *a)
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EINPROGRESS(rv) && !APR_STATUS_IS_EINTR(rv)) {
         return rv;
     }
-    watch_init_socket(&c->watch, c->k, c->sock, on_ready);
+    watch_init_socket(&c->watch, c->k, c->link.sock, on_ready);
     return watch_set(&c->watch, APR_POLLOUT);
 }
 
-void connect_next(c2s_t *c, apr_status_t why)
+/* What DNS leads to may be anywhere; what the administrator wrote is meant. */
+static const char *objection(const c2s_t *c, const address_t *a)
 {
+    const bosh_upstream_t *u = c->upstream;
+
+    if (u->tls == BOSH_TLS_LOCAL && a->family != AF_UNIX && !is_loopback(a)) {
+        return "not a loopback address: passwords would pass in the clear";
+    }
+    if (u->reach == BOSH_REACH_SRV && !policy_is_public(a) && !policy_is_in(u->networks, a)) {
+        return "its address is not a public one, and BoshAddressAllow does not list it: refused";
+    }
+    return NULL;
+}
+
+static void note_failure(c2s_t *c, const char *why, bosh_condition_t condition)
+{
+    snprintf(c->failure, sizeof(c->failure), "%s", why);
+    c->condition = condition;
+}
+
+/* True: this address is being tried. */
+static bool try_target(c2s_t *c, const target_t *t)
+{
+    const char *no = objection(c, &t->address);
+    apr_status_t rv;
     char text[128];
 
-    while (c->tried < c->addresses) {
-        const address_t *a = &c->address[c->tried++];
+    if (no) {
+        note_failure(c, no, BOSH_COND_REMOTE_CONNECTION_FAILED);
+        return false;
+    }
+    rv = try_address(c, &t->address);
+    if (rv != APR_SUCCESS) {
+        note_failure(c, apr_strerror(rv, text, sizeof(text)), condition_of(rv));
+    }
+    return rv == APR_SUCCESS;
+}
 
+static void connect_next(c2s_t *c)
+{
+    while (c->tried < c->targets) {
         c2s_close_socket(c);
-        if (!is_loopback(a)) {
-            fail(c, "not a loopback address, and TLS to XMPP servers is not available: refused",
-                 BOSH_COND_REMOTE_CONNECTION_FAILED);
-            return;
-        }
-        why = try_address(c, a);
-        if (why == APR_SUCCESS) {
-            c->deadline = c->k->now + TRY_MS;
+        if (try_target(c, &c->target[c->tried++])) {
+            c->state = CONNECTING;
+            c->deadline = c->tried < c->targets ? c->k->now + TRY_MS : 0;
             return;
         }
     }
-    fail(c, apr_strerror(why, text, sizeof(text)), condition_of(why));
+    fail(c, c->failure, c->condition);
+}
+
+void connect_failed(c2s_t *c, const char *why)
+{
+    char place[320];
+
+    add_place(place, sizeof(place), c);
+    bosh_log(BOSH_LOG_DEBUG, BOSHNO(1015) "%s: %s: %s", c->name, place, why);
+    note_failure(c, why, BOSH_COND_REMOTE_CONNECTION_FAILED);
+    c2s_forget_stream(c);
+    connect_next(c);
 }
 
 void connect_ready(c2s_t *c)
@@ -157,20 +267,21 @@ void connect_ready(c2s_t *c)
     apr_os_sock_t fd;
     int error = 0;
     socklen_t len = sizeof(error);
+    char text[128];
 
-    apr_os_sock_get(&fd, c->sock);
+    apr_os_sock_get(&fd, c->link.sock);
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
         error = errno;
     }
     if (error) {
-        connect_next(c, APR_FROM_OS_ERROR(error));
+        connect_failed(c, apr_strerror(APR_FROM_OS_ERROR(error), text, sizeof(text)));
     }
     else {
-        c2s_connected(c);
+        secure_begin(c);
     }
 }
 
-static void on_found(void *baton, const address_t *list, unsigned n, const char *error)
+static void on_targets(void *baton, const target_t *list, unsigned n, const char *error)
 {
     c2s_t *c = baton;
 
@@ -178,15 +289,34 @@ static void on_found(void *baton, const address_t *list, unsigned n, const char 
         fail(c, error ? error : "the name has no address", BOSH_COND_REMOTE_CONNECTION_FAILED);
         return;
     }
-    memcpy(c->address, list, n * sizeof(*list));
-    c->addresses = (uint8_t)n;
+    memcpy(c->target, list, n * sizeof(*list));
+    c->targets = (uint8_t)n;
     c->tried = 0;
-    c->state = CONNECTING;
-    connect_next(c, APR_SUCCESS);
+    connect_next(c);
+}
+
+static void on_addresses(void *baton, const address_t *list, unsigned n, const char *error)
+{
+    const c2s_t *c = baton;
+    target_t targets[MAX_ADDRESSES];
+
+    for (unsigned i = 0; i < n; i++) {
+        targets[i] = (target_t){ .address = list[i], .direct = c->upstream->tls == BOSH_TLS_DIRECT };
+    }
+    on_targets(baton, targets, n, error);
 }
 
 void connect_begin(c2s_t *c)
 {
+    const bosh_upstream_t *u = c->upstream;
+    const address_t path = { .family = AF_UNIX };
+
     c->state = FINDING;
-    names_find(c->k->names, c->upstream->host, c->upstream->port, on_found, c);
+    switch ((bosh_reach_t)u->reach) {
+    case BOSH_REACH_UNIX: on_addresses(c, &path, 1, NULL); break;
+    case BOSH_REACH_HOST: names_find(c->k->names, u->host, u->port, on_addresses, c); break;
+    default:
+        names_find_service(c->k->names, u->host, u->tls != BOSH_TLS_OFF, on_targets, c);
+        break;
+    }
 }

@@ -5,7 +5,13 @@
  *   loop.c     poll; then mail, clocks, knocks
  *   watch.c    sockets in the pollset
  *   names.c    host names to addresses, by c-ares
- *   connect.c  from addresses to a connected socket
+ *   service.c  an XMPP domain to targets: SRV
+ *   policy.c   which addresses may be reached
+ *   connect.c  from targets to a connected socket
+ *   proxy.c    who the client is, for the server
+ *   secure.c   STARTTLS, direct TLS, or neither
+ *   tls.c      OpenSSL: handshake, certificates
+ *   link.c     bytes, through TLS or not
  *   c2s.c      one client-to-server stream: states, beginning and end
  *   up.c       bytes from the store to the server
  *   down.c     stanzas from the server to the store
@@ -64,26 +70,54 @@ void names_forget(names_t *names, void *baton);
 /* Timeouts of its own; call now and then. */
 void names_tick(names_t *names);
 
+/* ---- link.c ------------------------------------------------------------- */
+
+typedef struct link_t {
+    apr_socket_t *sock; /* NULL: not open */
+    tls_t *tls;         /* NULL: none */
+} link_t;
+
+/* As apr_socket_send() and apr_socket_recv() of a socket that never blocks. */
+apr_status_t link_send(link_t *l, const char *p, apr_size_t *n);
+apr_status_t link_recv(link_t *l, char *p, apr_size_t *n);
+/* Bytes that no poll would tell of. */
+bool link_has_more(const link_t *l);
+/* No more is written: TLS's good-bye, then TCP's. */
+void link_finish(link_t *l);
+void link_close(connector_t *k, link_t *l);
+
 /* ---- c2s.c -------------------------------------------------------------- */
 
 /*
- *   FINDING --addresses--> CONNECTING --connected--> STREAMING --close--> BOUNCING --tag--> CLOSING
- *      |                       |                         |                    |                |
- *      +-----------------------+---- anything fails -----+----> DRAINING <----+----------------+
+ *   FINDING --targets--> CONNECTING --> SECURING --> STREAMING --close--> BOUNCING --tag--> CLOSING
+ *      |                    |  ^--next--'  |             |                    |                |
+ *      +--------------------+--------------+--- fails ---+----> DRAINING <----+----------------+
  *                                                                  |
  *                                                                 gone
  *
+ * SECURING: connected, and nothing of the client's is said before there is TLS, if there is to be.
  * BOUNCING: what the client never got goes back. CLOSING: the server may say goodbye too.
  * DRAINING: the stream is over, but the store has no room for its last stanzas.
  */
 typedef enum c2s_state_t {
     FINDING,
     CONNECTING,
+    SECURING,
     STREAMING,
     BOUNCING,
     CLOSING,
     DRAINING
 } c2s_state_t;
+
+/* Of SECURING: see secure.c. */
+typedef enum secure_step_t {
+    WAITS_FEATURES,
+    ASKS, /* is to */
+    WAITS_PROCEED,
+    PROCEEDS,
+    REFUSES,
+    SHAKES_HANDS
+} secure_step_t;
 
 struct c2s_t {
     watch_t watch; /* first: watch_t and c2s_t share their address */
@@ -94,11 +128,14 @@ struct c2s_t {
     c2s_state_t state;
     bosh_msec_t born;
     bosh_msec_t deadline; /* of the present state; 0: none */
-    apr_socket_t *sock;   /* NULL: not open */
+    link_t link;
+    secure_step_t step;
+    const char *why; /* with REFUSES */
     bosh_stream_t *stream;
     bosh_upstream_t *upstream;
-    address_t address[MAX_ADDRESSES];
-    uint8_t addresses, tried;
+    target_t target[MAX_ADDRESSES];
+    uint8_t targets, tried;
+    char failure[256]; /* of the target that was tried last */
     bool is_up;        /* the server answered our present stream header */
     bool has_spoken;   /* something followed that header */
     bool is_cut;       /* what was taken from the store may end within a stanza */
@@ -122,8 +159,12 @@ struct c2s_t {
 void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task);
 /* The store has something for it. */
 void c2s_serve(c2s_t *c);
-/* Connected: the stream begins. */
+/* Connected, and as secure as it shall be: the client's stream begins. */
 void c2s_connected(c2s_t *c);
+/* Our stream header is to be written, the server's is expected. False: c is gone. */
+bool c2s_open_stream(c2s_t *c);
+/* What was said on it counts no more. */
+void c2s_forget_stream(c2s_t *c);
 /* The stream is over: last stanzas first, then the store is told; c is gone. */
 void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason);
 /* Our side is done: bounces, the closing tag, a moment for the server's. */
@@ -140,9 +181,26 @@ void c2s_destroy(c2s_t *c);
 /* ---- connect.c ---------------------------------------------------------- */
 
 void connect_begin(c2s_t *c);
-/* The present address failed, or took too long: the next one. */
-void connect_next(c2s_t *c, apr_status_t why);
+/* The present target is of no use, for this reason: the next one. c may be gone. */
+void connect_failed(c2s_t *c, const char *why);
 void connect_ready(c2s_t *c);
+
+/* ---- proxy.c ------------------------------------------------------------ */
+
+/* The PROXY protocol's header, where it is wanted. False: it could not be sent. */
+bool proxy_send(c2s_t *c);
+
+/* ---- secure.c ----------------------------------------------------------- */
+
+/* Just connected. c may be gone. */
+void secure_begin(c2s_t *c);
+/* The socket of a c2s that is SECURING is ready. c may be gone. */
+void secure_ready(c2s_t *c, apr_int16_t events);
+/* From the parser: what came. Decides, and does nothing yet. */
+void secure_opened(c2s_t *c, const bosh_stream_header_t *header);
+void secure_stanza(c2s_t *c, bosh_stanza_kind_t kind, bosh_str_t xml);
+/* After it: these bytes were the last. False: c is gone, or has another stream. */
+bool secure_fed(c2s_t *c, const char *p, size_t len, bosh_xml_verdict_t verdict);
 
 /* ---- up.c --------------------------------------------------------------- */
 
@@ -177,7 +235,7 @@ bool bounce_move(c2s_t *c);
 /* ---- part.c ------------------------------------------------------------- */
 
 /* Takes over the socket. */
-void part_begin(connector_t *k, apr_socket_t *sock);
+void part_begin(connector_t *k, link_t *link);
 void part_tick(connector_t *k);
 
 /* ---- loop.c ------------------------------------------------------------- */

@@ -8,6 +8,9 @@ static void on_opened(void *baton, const bosh_stream_header_t *header)
     c2s_t *c = baton;
 
     c->is_up = true;
+    if (c->state == SECURING) {
+        secure_opened(c, header);
+    }
     if (c->state != STREAMING) {
         return;
     }
@@ -22,9 +25,12 @@ static void on_stanza(void *baton, bosh_stanza_kind_t kind, bosh_str_t xml)
 {
     c2s_t *c = baton;
 
+    if (c->state == SECURING && kind != BOSH_STANZA_ERROR) {
+        secure_stanza(c, kind, xml); /* perhaps it streams now */
+    }
     if (kind == BOSH_STANZA_ERROR) {
         c->stream_error = true;
-        if (c->state == STREAMING) {
+        if (c->state <= STREAMING) {
             bosh_buf_add_str(&c->error, xml);
         }
     }
@@ -137,7 +143,12 @@ static void end_without_session(c2s_t *c)
 /* False: the stream is over, and c with it. */
 static bool feed(c2s_t *c, const char *p, size_t len)
 {
+    bool was_securing = c->state == SECURING;
     bosh_xml_verdict_t verdict = bosh_stream_feed(c->stream, p, len);
+
+    if (c->state == SECURING && !c->stream_error && !c->closed) {
+        return secure_fed(c, p, len, verdict);
+    }
 
     if (verdict == BOSH_XML_OK && c->down.failed) {
         verdict = BOSH_XML_NO_MEMORY;
@@ -151,7 +162,7 @@ static bool feed(c2s_t *c, const char *p, size_t len)
         return false;
     }
     if (verdict == BOSH_XML_OK) {
-        return true;
+        return !was_securing || up_move(c); /* the client has waited */
     }
     if (c->state == STREAMING) {
         end_refused(c, verdict);
@@ -166,18 +177,23 @@ static bool feed(c2s_t *c, const char *p, size_t len)
 static bool read_once(c2s_t *c, bool *is_empty)
 {
     apr_size_t n = IO_SIZE;
-    apr_status_t rv = apr_socket_recv(c->sock, c->k->io, &n);
+    apr_status_t rv = link_recv(&c->link, c->k->io, &n);
 
     *is_empty = n == 0;
     if (n > 0) {
         BOSH_CRASH_POINT("bytes-read-down");
         return feed(c, c->k->io, n);
     }
-    if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
-        c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
-        return false;
+    if (rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) {
+        return true;
     }
-    return true;
+    if (c->state == SECURING) {
+        connect_failed(c, "it closed the connection before the stream was there");
+    }
+    else {
+        c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
+    }
+    return false;
 }
 
 void down_ready(c2s_t *c)

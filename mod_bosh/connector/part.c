@@ -14,7 +14,7 @@
 struct parting_t {
     watch_t watch; /* first */
     parting_t *next, *prev;
-    apr_socket_t *sock;
+    link_t link;
     bosh_msec_t deadline;
 };
 
@@ -32,7 +32,7 @@ static void end(parting_t *t)
         t->next->prev = t->prev;
     }
     watch_set(&t->watch, 0);
-    shell_close(k, t->sock);
+    link_close(k, &t->link);
     free(t);
 }
 
@@ -41,7 +41,7 @@ static void on_ready(watch_t *w, apr_int16_t events)
 {
     parting_t *t = (parting_t *)w;
     apr_size_t n = IO_SIZE;
-    apr_status_t rv = apr_socket_recv(t->sock, w->k->io, &n);
+    apr_status_t rv = apr_socket_recv(t->link.sock, w->k->io, &n);
 
     (void)events;
     if (n == 0 && !APR_STATUS_IS_EAGAIN(rv)) {
@@ -49,23 +49,23 @@ static void on_ready(watch_t *w, apr_int16_t events)
     }
 }
 
-void part_begin(connector_t *k, apr_socket_t *sock)
+void part_begin(connector_t *k, link_t *link)
 {
     parting_t *t = calloc(1, sizeof(*t));
 
     if (!t) {
-        shell_close(k, sock);
+        link_close(k, link);
         return;
     }
-    t->sock = sock;
+    t->link = *link;
     t->deadline = k->now + PART_MS;
     t->next = k->partings;
     if (t->next) {
         t->next->prev = t;
     }
     k->partings = t;
-    watch_init_socket(&t->watch, k, sock, on_ready);
-    apr_socket_shutdown(sock, APR_SHUTDOWN_WRITE);
+    watch_init_socket(&t->watch, k, link->sock, on_ready);
+    link_finish(link);
     if (watch_set(&t->watch, APR_POLLIN) != APR_SUCCESS) {
         end(t);
     }

@@ -23,7 +23,10 @@ void up_start_stream(c2s_t *c)
 /* A server that closes first may have said why, and more: it is in the socket still. */
 static void lost(c2s_t *c)
 {
-    if (c->state != STREAMING || down_look(c, LAST_READS)) {
+    if (c->state == SECURING) {
+        connect_failed(c, "the connection broke before the stream was there");
+    }
+    else if (c->state != STREAMING || down_look(c, LAST_READS)) {
         c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
     }
 }
@@ -32,7 +35,7 @@ static void lost(c2s_t *c)
 static bool write_some(c2s_t *c, const char *p, size_t len, size_t *written)
 {
     apr_size_t n = len;
-    apr_status_t rv = apr_socket_send(c->sock, p, &n);
+    apr_status_t rv = link_send(&c->link, p, &n);
 
     *written = n;
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
@@ -76,7 +79,7 @@ bool up_last_words(c2s_t *c, bosh_str_t words)
         return false;
     }
     n = c->out.len;
-    return apr_socket_send(c->sock, c->out.p, &n) == APR_SUCCESS && n == c->out.len;
+    return link_send(&c->link, c->out.p, &n) == APR_SUCCESS && n == c->out.len;
 }
 
 static void note_spoken(c2s_t *c)
@@ -127,7 +130,7 @@ static size_t unacknowledged(const c2s_t *c)
     apr_os_sock_t fd;
     int n = 0, own = c->state == CLOSING ? (int)sizeof(CLOSING_TAG) - 1 : 0;
 
-    if (apr_os_sock_get(&fd, c->sock) != APR_SUCCESS || ioctl(fd, TIOCOUTQ, &n) != 0) {
+    if (apr_os_sock_get(&fd, c->link.sock) != APR_SUCCESS || ioctl(fd, TIOCOUTQ, &n) != 0) {
         return 0;
     }
     return n > own ? (size_t)(n - own) : 0;
@@ -142,7 +145,7 @@ void up_log_unsent(c2s_t *c)
     size_t unsent = c->in_hand, unacked = 0;
     bosh_up_t up;
 
-    if (!c->sock || c->state < STREAMING || c->state > CLOSING || c->is_told) {
+    if (!c->link.sock || c->state < STREAMING || c->state > CLOSING || c->is_told) {
         return;
     }
     c->is_told = true;

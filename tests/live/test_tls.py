@@ -1,0 +1,214 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""TLS to XMPP servers: who is trusted, and that nothing passes in the clear that must not.
+Before each server stands one that can be dishonest (tlsfront.py)."""
+import re
+
+import pytest
+
+import bosh
+import certs
+from conftest import usual_domains
+from tlsfront import OFFERED, REQUIRED, TlsFront
+from waiting import until
+
+FAILED = "remote-connection-failed"
+SECRET = b"mechanism='PLAIN'"
+AUTH = ("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>"
+        "AHVzZXIAc2VjcmV0</auth>")
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return certs.Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def fronts(fake_server):
+    made = []
+
+    def make(*args, **how):
+        made.append(TlsFront(fake_server.port, *args, **how))
+        return made[-1]
+    yield make
+    for front in made:
+        front.stop()
+
+
+@pytest.fixture
+def reach(make_httpd, prosody, fake_server, ca):
+    """An httpd that finds the domain at that front; options go behind the address."""
+    def make(front, options="tls=required", domain="echo.fake", scheme=None, extra=""):
+        scheme = scheme or ("xmpps" if front.mode == "direct" else "xmpp")
+        address = "%s://127.0.0.1:%d %s" % (scheme, front.port, options)
+        return make_httpd(domains=[(domain, address)],
+                          extra='BoshTLSCACertificateFile "%s"\n%s' % (ca.file, extra))
+    return make
+
+
+def chat(endpoint, new_session, domain="echo.fake"):
+    session = new_session(endpoint).open(domain)
+    session.ask(AUTH)
+    session.send_message(domain, "through it")
+    session.wait_message("through it")
+    return session
+
+
+def refused(server, endpoint, new_session, words, domain="echo.fake"):
+    answer = new_session(endpoint).create(domain)
+    assert (answer.type, answer.condition) == ("terminate", FAILED)
+    line = until(lambda: [x for x in server.log_text().splitlines() if "BOSH1001" in x], 5,
+                 "a line in the log")[0]
+    assert re.search(words, line), line
+
+
+# ---- trusted ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["starttls", "direct"])
+@pytest.mark.parametrize("names", [
+    {"dns": ["echo.fake"]}, {"dns": ["other.fake", "ECHO.fake"]}, {"dns": ["*.fake"]},
+    {"srv": ["_xmpp-client.echo.fake"]}, {"xmpp": ["echo.fake"]}],
+    ids=["dns", "second", "wildcard", "srv-id", "xmpp-addr"])
+def test_certificate_for_the_domain_is_trusted(reach, fronts, ca, new_session, fake, mode, names):
+    front = fronts(*ca.issue(**names), mode=mode)
+    server = reach(front)
+    chat(bosh.Endpoint(server.port), new_session)
+    assert front.names == ["echo.fake"]
+    assert front.protocols == ["TLSv1.3"]
+    if mode == "direct":
+        assert front.alpn == ["xmpp-client"]
+    assert SECRET not in front.said_in_the_clear()
+    assert fake.connection().headers[0]["to"] == "echo.fake"
+
+
+@pytest.mark.parametrize("size", [1, 30000, 200000])
+def test_large_stanzas_pass_through_tls(reach, fronts, ca, new_session, fake, size):
+    server = reach(fronts(*ca.issue(dns=["echo.fake"])))
+    session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
+    for n in range(3):
+        session.send_message("echo.fake", "%d" % n * size)
+        session.wait_message("%d" % n * size)
+
+
+def test_good_bye_over_tls(reach, fronts, ca, new_session, fake):
+    server = reach(fronts(*ca.issue(dns=["echo.fake"])))
+    session = chat(bosh.Endpoint(server.port), new_session)
+    session.terminate()
+    fake.connection().wait_ended()
+    assert fake.connection().stream_closed
+
+
+# ---- not trusted -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["starttls", "direct"])
+@pytest.mark.parametrize("how,words", [
+    ({"dns": ["other.fake", "127.0.0.1"]}, r"other\.fake"), ({"dns": ["fake"]}, "echo.fake"),
+    ({"dns": ["*.echo.fake"]}, "echo.fake"), ({"common_name": "echo.fake"}, "echo.fake"),
+    ({"dns": ["echo.fake"], "days": -1}, "expired on"),
+    ({"dns": ["echo.fake"], "begins": 5}, "not valid before"),
+    ({"dns": ["echo.fake"], "self_signed": True}, "self-signed"),
+    ({"dns": ["echo.fake"], "purpose": "clientAuth"}, "purpose"),
+    ({"srv": ["_xmpp-server.echo.fake"]}, "echo.fake")],
+    ids=["name", "parent", "below", "common-name", "expired", "early", "self-signed", "purpose",
+         "srv-server"])
+def test_other_certificates_are_refused(reach, fronts, ca, new_session, fake, mode, how, words):
+    front = fronts(*ca.issue(**how), mode=mode)
+    server = reach(front)
+    refused(server, bosh.Endpoint(server.port), new_session, words)
+    assert SECRET not in front.said_in_the_clear()
+    assert fake.since_mark() == []
+
+
+def test_unknown_authority_is_refused_and_verify_off_is_not(reach, fronts, ca, new_session, fake,
+                                                             tmp_path):
+    other = certs.Authority(tmp_path)
+    front = fronts(*other.issue(dns=["echo.fake"]))
+    server = reach(front)
+    refused(server, bosh.Endpoint(server.port), new_session, "authority")
+    server = reach(front, "tls=required verify=off")
+    chat(bosh.Endpoint(server.port), new_session)
+
+
+# ---- strips, injections ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how,words", [
+    ({"features": ""}, "does not offer STARTTLS"),
+    ({"reply": "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"}, "refused it"),
+    ({"reply": "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"}, "STARTTLS"),
+    ({"reply": ""}, "in time|closed"),
+    ({"version": None}, "before 1.0"),
+    ({"reply": "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><stream:features/>"},
+     "followed <proceed/>"),
+    ({"reply": "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/> "}, "followed <proceed/>"),
+    ({"reply": "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><a"}, "followed <proceed/>")],
+    ids=["stripped", "failure", "success", "silent", "old", "features", "space", "part"])
+def test_starttls_that_is_tampered_with(reach, fronts, ca, new_session, fake, how, words):
+    front = fronts(*ca.issue(dns=["echo.fake"]), **how)
+    server = reach(front)
+    refused(server, bosh.Endpoint(server.port), new_session, words)
+    assert SECRET not in front.said_in_the_clear()
+    assert fake.since_mark() == []
+
+
+def test_direct_tls_never_falls_back(reach, fronts, ca, new_session, fake):
+    front = fronts(mode="plain")
+    server = reach(front, "", scheme="xmpps")
+    refused(server, bosh.Endpoint(server.port), new_session, "TLS")
+    assert fake.since_mark() == [] or not fake.connection().headers
+
+
+# ---- where TLS need not be ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("features,secured", [("", False), (OFFERED, False), (REQUIRED, True)],
+                         ids=["none", "offered", "required"])
+def test_loopback_uses_tls_only_where_the_server_wants_it(reach, fronts, ca, new_session, fake,
+                                                          features, secured, tmp_path):
+    """Its certificate does not matter: plain would do."""
+    front = fronts(*certs.Authority(tmp_path).issue(dns=["snakeoil"]), features=features)
+    if not secured:
+        front.mode = "plain"
+    server = reach(front, "")
+    chat(bosh.Endpoint(server.port), new_session)
+    assert len(front.protocols) == secured
+
+
+@pytest.mark.parametrize("features,secured", [("", False), (OFFERED, True), (REQUIRED, True)],
+                         ids=["none", "offered", "required"])
+def test_optional_tls(reach, fronts, ca, new_session, fake, features, secured):
+    front = fronts(*ca.issue(dns=["echo.fake"]), features=features)
+    if not secured:
+        front.mode = "plain"
+    server = reach(front, "tls=optional")
+    chat(bosh.Endpoint(server.port), new_session)
+    assert len(front.protocols) == secured
+
+
+def test_authority_file_that_changes_is_read_again(reach, fronts, ca, new_session, fake, tmp_path):
+    other = certs.Authority(tmp_path)
+    server = reach(fronts(*other.issue(dns=["echo.fake"])))
+    endpoint = bosh.Endpoint(server.port)
+    refused(server, endpoint, new_session, "authority")
+    with open(ca.file) as f:
+        before = f.read()
+    try:
+        with open(ca.file, "a") as f, open(other.file) as added:
+            f.write(added.read())
+        until(lambda: new_session(endpoint).create("echo.fake").type is None, 10, "trust")
+    finally:
+        with open(ca.file, "w") as f:
+            f.write(before)
+
+
+# ---- PROXY protocol -----------------------------------------------------------------------------
+
+
+def test_proxy_protocol_tells_the_client(reach, fronts, ca, new_session, fake):
+    front = fronts(*ca.issue(dns=["echo.fake"]), proxy_lines=1)
+    server = reach(front, "tls=required proxy=v1")
+    session = chat(bosh.Endpoint(server.port), new_session)
+    assert re.fullmatch(rb"PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ %d\r\n" % server.port,
+                        front.proxy[0])
+    session.terminate()

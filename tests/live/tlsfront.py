@@ -1,0 +1,139 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""TLS in front of a server that has none: direct, or by STARTTLS, honest or not. Behind it
+is the scripted server, say. It keeps what it was sent in the clear, and what TLS told."""
+import re
+import select
+import socket
+import ssl
+import threading
+
+from strictxml import CLIENT, STREAMS
+
+TLS = "urn:ietf:params:xml:ns:xmpp-tls"
+PROCEED = "<proceed xmlns='%s'/>" % TLS
+REQUIRED = "<starttls xmlns='%s'><required/></starttls>" % TLS
+OFFERED = "<starttls xmlns='%s'/>" % TLS
+
+
+class TlsFront:
+    """mode: "direct", "starttls", or "plain" (no TLS, all goes to the backend). features:
+    what is offered before TLS. reply: what is said to <starttls/>, before the handshake.
+    version: "1.0", or None for none in the stream header."""
+
+    def __init__(self, backend, cert=None, key=None, mode="starttls", features=REQUIRED,
+                 reply=PROCEED, version="1.0", host="127.0.0.1", port=0, context=None,
+                 proxy_lines=0):
+        self.backend, self.mode = backend, mode
+        self.features, self.reply, self.version = features, reply, version
+        self.proxy_lines = proxy_lines
+        self.context = context or self._context(cert, key)
+        self.clear, self.names, self.protocols, self.alpn, self.errors = [], [], [], [], []
+        self.proxy = []
+        self.accepted = 0
+        self._open, self._threads = set(), []
+        self._listener = socket.create_server((host, port))
+        self.host, self.port = host, self._listener.getsockname()[1]
+        self._spawn(self._accept)
+
+    def _context(self, cert, key):
+        if cert is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        context.set_alpn_protocols(["xmpp-client"])
+        context.sni_callback = lambda sock, name, c: self.names.append(name)
+        return context
+
+    def _spawn(self, function, *args):
+        thread = threading.Thread(target=function, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            self._open.add(sock)
+            self._spawn(self._serve, sock)
+
+    def _serve(self, sock):
+        try:
+            sock.settimeout(20)
+            for _ in range(self.proxy_lines):
+                self.proxy.append(self._read_until(sock, b"\r\n", keep=False))
+            if self.mode == "starttls" and not self._start_tls(sock):
+                return
+            if self.mode != "plain":
+                sock = self._shake_hands(sock)
+            self._carry(sock)
+        except (OSError, ssl.SSLError) as e:
+            self.errors.append(e)
+        finally:
+            sock.close()
+
+    def _read_until(self, sock, end, keep=True):
+        data = b""
+        while end not in data:
+            more = sock.recv(1)
+            if not more:
+                break
+            data += more
+        if keep:
+            self.clear.append(data)
+        return data
+
+    def _start_tls(self, sock):
+        header = self._read_until(sock, b"version='1.0'>")
+        domain = re.search(rb" to='([^']*)'", header)
+        version = " version='%s'" % self.version if self.version else ""
+        features = "<stream:features>%s</stream:features>" % self.features if self.version else ""
+        sock.sendall(("<stream:stream xmlns='%s' xmlns:stream='%s' id='clear' from='%s'%s>%s" % (
+            CLIENT, STREAMS, domain.group(1).decode() if domain else "", version,
+            features)).encode())
+        if not self.reply:
+            self.clear.append(sock.recv(4096))
+            return False
+        if b"<starttls" not in self._read_until(sock, b"/>"):
+            return False
+        sock.sendall(self.reply.encode())
+        if not self.reply.startswith("<proceed"):
+            self.clear.append(sock.recv(4096))
+            return False
+        return True
+
+    def _shake_hands(self, sock):
+        self._open.discard(sock)
+        sock = self.context.wrap_socket(sock, server_side=True)
+        self._open.add(sock)
+        self.protocols.append(sock.version())
+        self.alpn.append(sock.selected_alpn_protocol())
+        return sock
+
+    def _carry(self, sock):
+        with socket.create_connection(("127.0.0.1", self.backend)) as back:
+            sock.settimeout(None)
+            while True:
+                pending = isinstance(sock, ssl.SSLSocket) and sock.pending()
+                ready = [sock] if pending else select.select([sock, back], [], [])[0]
+                for one, other in ((sock, back), (back, sock)):
+                    if one in ready:
+                        data = one.recv(65536)
+                        if not data:
+                            return
+                        other.sendall(data)
+
+    def said_in_the_clear(self):
+        return b"".join(self.clear)
+
+    def stop(self):
+        self._listener.close()
+        for sock in list(self._open):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for thread in self._threads[1:]:
+            thread.join(5)
