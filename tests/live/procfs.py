@@ -1,8 +1,11 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What the kernel knows about processes and sockets, read from /proc."""
 import os
+import signal
 import socket
 import struct
+
+from waiting import until
 
 
 def pids():
@@ -73,6 +76,21 @@ def threads(pid):
         return len(os.listdir("/proc/%d/task" % pid))
     except OSError:
         return 0
+
+
+def stop(*pids):
+    """SIGSTOP, and waits until no thread of theirs runs any more."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    until(lambda: all(map(_has_stopped, pids)), 10, "the processes to stop", every=0.001)
+
+
+def _has_stopped(pid):
+    for thread in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/stat" % (pid, thread)) as f:
+            if f.read().rsplit(")", 1)[1].split()[0] not in "TZX":
+                return False
+    return True
 
 
 def rss_kib(pid):

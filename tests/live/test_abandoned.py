@@ -103,8 +103,7 @@ def test_copy_that_was_aborted_and_is_read_late_ends_no_session(site, fake, new_
         session.send_message("echo.fake", "n%d" % n)
         session.wait_message("n%d" % n)
     children = site.httpd.children()
-    for child in children:
-        os.kill(child, signal.SIGSTOP)
+    procfs.stop(*children)
     try:
         wire = site.main.wire()
         wire.send(old)

@@ -7,6 +7,7 @@ import time
 import pytest
 
 import bosh
+import procfs
 from shim import DAY, Shim
 from waiting import PATIENCE, stays_false, until
 
@@ -89,11 +90,6 @@ def test_wall_clock_that_jumps_by_a_day_ends_no_session_and_keeps_none(make_http
     until(can_create, 20, "a session at the new connector")
 
 
-def stop(pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-
-
 def go_on(pids):
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
@@ -134,7 +130,7 @@ def test_processes_that_stood_still_for_longer_than_the_inactivity_expire_nobody
                 t.session.post()
                 t.server.push("begin")
                 assert t.session.collect().texts() == ["begin"]
-            stop(s.stopped)
+            procfs.stop(*s.stopped)
         time.sleep(STILL / 2)
         for s in stills:
             for t in s.idle[:2]:
@@ -162,7 +158,7 @@ def test_lack_of_processor_time_expires_nobody(make_httpd, fake, new_session):
     end = time.monotonic() + 3
     n = 0
     while time.monotonic() < end:
-        stop(pids)
+        procfs.stop(*pids)
         time.sleep(0.2)
         go_on(pids)
         n += 1

@@ -83,7 +83,7 @@ def test_places_of_dead_children_are_found_without_the_connector(make_httpd, fak
     """A new child that found none would answer 503 for as long as it lives."""
     server = make_httpd(servers=12, threads=2, extra="MinSpareThreads 24")
     old = wait_for_children(server, 12)
-    os.kill(server.connector(), signal.SIGSTOP)
+    procfs.stop(server.connector())
     try:
         for pid in old:
             os.kill(pid, signal.SIGKILL)
@@ -118,7 +118,7 @@ def test_what_the_connector_had_not_fetched_is_counted(make_httpd, fake, new_ses
     server = make_httpd()
     p = Play(bosh.Endpoint(server.port), fake, new_session, wait=0).after_features()
     old = server.connector()
-    os.kill(old, signal.SIGSTOP)
+    procfs.stop(old)
     assert p.session.ask(message("a@b", "never sent")).type is None
     os.kill(old, signal.SIGKILL)
     line = until(lambda: re.search(r"BOSH1012: connector 0: 1 streams of .* lost, and (\d+) bytes",
@@ -181,7 +181,7 @@ def test_stopped_connector_delays_and_loses_nothing(make_httpd, fake, new_sessio
     idle = new_session(endpoint).open("echo.fake", wait=2)
     connection = fake.connection()
     connector = server.connector()
-    os.kill(connector, signal.SIGSTOP)
+    procfs.stop(connector)
     try:
         for n in range(4):
             answer = session.ask(message("echo.fake", "n%d" % n))
@@ -206,7 +206,7 @@ def test_stopped_connector_under_traffic_blocks_no_worker(make_httpd, fake, new_
     payload = lambda n: ("<message to='f@x' id='f%d' xmlns='jabber:client'><body>%s</body>"
                          "</message>" % (n, "x" * 200000))
     sent, data = 0, None
-    os.kill(connector, signal.SIGSTOP)
+    procfs.stop(connector)
     try:
         while True:
             data = p.session.bytes(payload(sent))

@@ -317,7 +317,7 @@ def test_stop_waits_for_no_connector_that_is_stopped(make_httpd, fake, new_sessi
     server = make_httpd()
     session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
     session.hold().held()
-    os.kill(server.connector(), signal.SIGSTOP)
+    procfs.stop(server.connector())
     os.kill(server.parent, signal.SIGTERM)
     answer = session.collect()
     assert (answer.type, answer.condition) == ("terminate", "system-shutdown")

@@ -265,7 +265,7 @@ def test_get_page_tells_when_no_connector_runs(make_httpd):
     page = lambda: bosh.Endpoint(server.port).wire().ask(None, method="GET").raw
     connector = server.connector()
     running = until(page, 5)
-    os.kill(server.parent, signal.SIGSTOP)
+    procfs.stop(server.parent)
     try:
         os.kill(connector, signal.SIGKILL)
         until(lambda: page() != running and b"not running" in page(), 5,
