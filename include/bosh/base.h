@@ -93,6 +93,31 @@ bool bosh_utf8_valid(bosh_str_t s);
 /* Of any user. False: it has ended, even if its parent has not asked how (a zombie). */
 bool bosh_process_is_alive(int64_t pid);
 
+/* ---- where XMPP servers are --------------------------------------------- */
+
+typedef enum bosh_reach_t {
+    BOSH_REACH_SRV,  /* DNS says: SRV records, or the domain's own addresses */
+    BOSH_REACH_HOST, /* one host and port */
+    BOSH_REACH_UNIX  /* a socket of this machine */
+} bosh_reach_t;
+
+typedef enum bosh_tls_t {
+    BOSH_TLS_LOCAL,    /* fixed loopback or unix address: plain, unless the server requires
+                          STARTTLS; then its certificate is not verified */
+    BOSH_TLS_OFF,      /* never */
+    BOSH_TLS_OPTIONAL, /* STARTTLS if it is offered, verified; else plain */
+    BOSH_TLS_REQUIRED, /* STARTTLS; or, with SRV, direct TLS where _xmpps-client says so */
+    BOSH_TLS_DIRECT    /* xmpps://: TLS from the first byte */
+} bosh_tls_t;
+
+#define BOSH_MAX_NETWORKS 8
+
+typedef struct bosh_network_t {
+    uint8_t bytes[16]; /* IPv4: in the first 4; bits beyond `bits` are 0 */
+    uint8_t family;    /* 4 or 6; 0: unused */
+    uint8_t bits;
+} bosh_network_t;
+
 /* ---- knocks ----------------------------------------------------------- */
 
 #define BOSH_MAX_CHILDREN 1024 /* httpd children that may exist at once */

@@ -21,33 +21,52 @@
 /* The handler's name: SetHandler bosh */
 #define BOSH_HANDLER "bosh"
 
-/* BoshDomain DOMAIN [xmpp://HOST:PORT] */
+/* BoshDomain PATTERN [ADDRESS] [KEY=VALUE...] */
 typedef struct bosh_domain_t {
-    const char *name; /* lower case, without a trailing dot */
-    const char *host; /* where its server is: an address or a name; the domain
-                         itself if the directive gave no address */
-    apr_port_t port;
-    bool fixed; /* the directive gave host and port */
+    const char *name;   /* lower case, without a trailing dot; or "*", "*.example.org" */
+    const char *host;   /* name, address, or a socket's path; "": the domain asked for */
+    apr_port_t port;    /* 0 with BOSH_REACH_UNIX */
+    bosh_reach_t reach; /* HOST also if the name itself is an address or localhost */
+    bool fixed;         /* the directive gave an address */
+    bool is_direct;     /* ... and it is xmpps:// */
+    bool is_local;      /* on this machine: a loopback address, localhost, a socket */
+    int tls;            /* tls=      a bosh_tls_t; -1: not said */
+    int verify;         /* verify=   0, 1; -1: not said */
+    uint8_t proxy;      /* proxy=    1, 2; 0: off */
+    uint32_t max;       /* max=      streams; 0: no limit */
 } bosh_domain_t;
+
+/* BoshRoute HOST:PORT */
+typedef struct bosh_route_t {
+    const char *host; /* lower case; an IPv6 address without brackets */
+    apr_port_t port;
+} bosh_route_t;
 
 typedef struct bosh_conf_t {
     /* per virtual host; merged: what the host sets, else the main server's */
-    apr_array_header_t *domains; /* of bosh_domain_t; a host that lists any
+    apr_array_header_t *domains;  /* of bosh_domain_t; a host that lists any
                                     replaces the main server's list */
-    apr_array_header_t *gone;    /* BoshDomainGone: of const char *, lower case, that were
+    apr_array_header_t *gone;     /* BoshDomainGone: of const char *, lower case, that were
                                     served once; likewise */
-    apr_array_header_t *origins; /* BoshAllowOrigin: of const char *, lower case; "*" alone:
+    apr_array_header_t *origins;  /* BoshAllowOrigin: of const char *, lower case; "*" alone:
                                     all; likewise */
-    const char *see_other;       /* BoshSeeOtherURI     where else to go; "": nowhere */
-    int wait;                    /* BoshWait            seconds, longest; 60 */
-    int hold;                    /* BoshHold            requests, most; 1, up to 4 */
-    int inactivity;              /* BoshInactivity      seconds; 60 */
-    int polling;                 /* BoshPolling         seconds, shortest interval; 5 */
-    int maxpause;                /* BoshMaxPause        seconds, 0: no pausing; 120 */
-    int connect_timeout;         /* BoshConnectTimeout  seconds; 15 */
-    int max_streams;             /* BoshMaxStreams      in one session; 4 */
-    int compress;                /* BoshCompress        on, off: answers may be; off */
-    apr_size_t max_body;         /* BoshMaxBody         bytes; 262144 */
+    apr_array_header_t *networks; /* BoshAddressAllow: of bosh_network_t; likewise */
+    apr_array_header_t *routes;   /* BoshRoute: of bosh_route_t; likewise */
+    const char *ca_file;          /* BoshTLSCACertificateFile  "": none */
+    const char *ca_path;          /* BoshTLSCACertificatePath  "": none */
+    const char *see_other;        /* BoshSeeOtherURI     where else to go; "": nowhere */
+    int wait;                     /* BoshWait            seconds, longest; 60 */
+    int hold;                     /* BoshHold            requests, most; 1, up to 4 */
+    int inactivity;               /* BoshInactivity      seconds; 60 */
+    int polling;                  /* BoshPolling         seconds, shortest interval; 5 */
+    int maxpause;                 /* BoshMaxPause        seconds, 0: no pausing; 120 */
+    int connect_timeout;          /* BoshConnectTimeout  seconds; 15 */
+    int max_streams;              /* BoshMaxStreams      in one session; 4 */
+    int compress;                 /* BoshCompress        on, off: answers may be; off */
+    int tls;                      /* BoshTLS             a bosh_tls_t, of domains that are not
+                                                        local; required */
+    int tls_verify;               /* BoshTLSVerify       on */
+    apr_size_t max_body;          /* BoshMaxBody         bytes; 262144 */
 
     /* main server only */
     int max_sessions;         /* BoshMaxSessions    10000 */
@@ -86,9 +105,27 @@ const char *bosh_config_location(const request_rec *r);
 /* It is a pattern (<LocationMatch>, or with * and ?) that r's path fits, not a path. */
 bool bosh_config_is_pattern(const request_rec *r);
 
-/* The configured domain of that name (case does not matter, one trailing dot is
- * ignored); NULL: not listed, and so not to be reached. */
-const bosh_domain_t *bosh_config_domain(const bosh_conf_t *conf, bosh_str_t name);
+#define BOSH_NAME_SIZE 256
+
+/* The BoshDomain that a client's `to` falls under: that very name, or else the longest
+ * pattern; NULL: none, and so it is not to be reached. Case does not matter, one trailing dot
+ * is ignored. Patterns lead to no address, no name without a dot, and not to localhost.
+ * name: what was asked for, in lower case, without the dot. */
+const bosh_domain_t *bosh_config_domain(const bosh_conf_t *conf, bosh_str_t asked,
+                                        char name[BOSH_NAME_SIZE]);
+
+/* Where a domain's server is, and how one speaks to it there. */
+typedef struct bosh_way_t {
+    const char *host; /* as in bosh_domain_t */
+    apr_port_t port;
+    bosh_reach_t reach;
+    bosh_tls_t tls;
+    bool verify;
+} bosh_way_t;
+
+/* route: what the client asks for, "xmpp:HOST:PORT"; it means nothing unless BoshRoute lists
+ * it. May be absent. */
+bosh_way_t bosh_config_way(const bosh_conf_t *conf, const bosh_domain_t *domain, bosh_str_t route);
 
 /* That name was served once, by BoshDomainGone; whatever BoshDomain says. */
 bool bosh_config_is_gone(const bosh_conf_t *conf, bosh_str_t name);

@@ -106,13 +106,25 @@ void bosh_store_unblock(bosh_store_t *store, uint32_t child);
 
 /* ---- front: requests ---------------------------------------------------- */
 
-/* What the connector needs to open the stream. Zero-terminated strings. */
+/* What the connector needs to open the stream: it outlives the configuration, so all is in
+ * here. Zero-terminated strings. */
 typedef struct bosh_upstream_t {
-    char to[256];
-    char host[256];
+    char to[256];   /* the XMPP domain: stream `to`, SNI, and what the certificate must be for */
+    char host[256]; /* BOSH_REACH_HOST: name or address; _UNIX: path; _SRV: the name to ask
+                       for, which is `to` */
     char from[1024];
     char lang[64];
+    char ca_file[256], ca_path[256]; /* "" and "": the system's */
+    char client[46], local[46];      /* both ends of the browser's connection, */
+    uint16_t client_port;            /* for the PROXY protocol; 0: not known */
+    uint16_t local_port;
     uint16_t port;
+    uint8_t reach;                              /* bosh_reach_t */
+    uint8_t tls;                                /* bosh_tls_t */
+    uint8_t verify;                             /* 0: the certificate is not verified */
+    uint8_t proxy;                              /* version of the PROXY protocol; 0: none */
+    uint32_t max_streams;                       /* of this domain in one connector; 0: no limit */
+    bosh_network_t networks[BOSH_MAX_NETWORKS]; /* may be reached although not public */
 } bosh_upstream_t;
 
 typedef struct bosh_birth_t {

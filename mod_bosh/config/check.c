@@ -5,6 +5,8 @@
  */
 #include "config_int.h"
 
+#include <string.h>
+
 #include "http_core.h"
 #include "http_log.h"
 
@@ -40,6 +42,70 @@ static void warn_gone(const server_rec *s, const bosh_conf_t *conf)
     }
 }
 
+/* Said of what is sent to other machines. */
+static void warn_way(const server_rec *s, const bosh_conf_t *conf, const bosh_domain_t *d)
+{
+    bosh_way_t way = bosh_config_way(conf, d, BOSH_ABSENT);
+
+    if (d->is_local) {
+        return;
+    }
+    if (way.tls == BOSH_TLS_OFF) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     BOSHNO(0007) "BoshDomain %s: without TLS, passwords and messages pass through "
+                                  "the network in the clear",
+                     d->name);
+    }
+    else if (!way.verify && d->verify != BOSH_UNSET) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     BOSHNO(0008) "BoshDomain %s: verify=off: anybody on the way to the XMPP "
+                                  "server can pretend to be it",
+                     d->name);
+    }
+    if (strcmp(d->name, "*") == 0 && !d->fixed) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     BOSHNO(0009) "BoshDomain * without an address: any client may reach any "
+                                  "public XMPP server through this one");
+    }
+}
+
+/* What was inherited, and means the same, has been said. */
+static void warn_ways(const server_rec *s, const bosh_conf_t *conf, const bosh_conf_t *main_conf)
+{
+    for (int i = 0; i < conf->domains->nelts; i++) {
+        const bosh_domain_t *d = &APR_ARRAY_IDX(conf->domains, i, bosh_domain_t);
+
+        if (!s->is_virtual || conf->domains != main_conf->domains
+            || bosh_config_way(conf, d, BOSH_ABSENT).tls
+                   != bosh_config_way(main_conf, d, BOSH_ABSENT).tls) {
+            warn_way(s, conf, d);
+        }
+    }
+}
+
+static void warn_routes(const server_rec *s, const bosh_conf_t *conf)
+{
+    for (int i = 0; i < conf->routes->nelts && conf->tls == BOSH_TLS_OFF; i++) {
+        const bosh_route_t *route = &APR_ARRAY_IDX(conf->routes, i, bosh_route_t);
+
+        if (!bosh_config_is_loopback(route->host)) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         BOSHNO(0011) "BoshRoute %s:%d and BoshTLS off: without TLS, passwords and "
+                                      "messages pass through the network in the clear",
+                         route->host, (int)route->port);
+        }
+    }
+}
+
+static void warn_verify(const server_rec *s, const bosh_conf_t *conf)
+{
+    if (!conf->tls_verify) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     BOSHNO(0010) "BoshTLSVerify off: anybody on the way to an XMPP server can "
+                                  "pretend to be it");
+    }
+}
+
 /* The main server often only holds what its virtual hosts inherit. */
 static void warn_domains(const server_rec *s, const bosh_conf_t *conf, apr_pool_t *ptemp)
 {
@@ -70,6 +136,13 @@ void bosh_config_warn(server_rec *main_server, apr_pool_t *ptemp)
             || conf->domains != main_conf->domains) {
             warn_gone(s, conf);
         }
+        warn_ways(s, conf, main_conf);
+        if (s == main_server || conf->routes != main_conf->routes || conf->tls != main_conf->tls) {
+            warn_routes(s, conf);
+        }
+        if (s == main_server || conf->tls_verify != main_conf->tls_verify) {
+            warn_verify(s, conf);
+        }
         warn_domains(s, conf, ptemp);
     }
 }
@@ -84,12 +157,17 @@ static bool is_time_to_warn(void)
 /* Runs after virtual hosts were merged, in a config test too. */
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    bool is_good = true;
+
     (void)plog;
     bosh_config_finish(pconf, s);
+    for (const server_rec *host = s; host; host = host->next) {
+        is_good = bosh_config_check_trust(host, ptemp) && is_good;
+    }
     if (is_time_to_warn()) {
         bosh_config_warn(s, ptemp);
     }
-    return OK;
+    return is_good ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 static int check_capacity(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)

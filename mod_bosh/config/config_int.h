@@ -22,10 +22,11 @@
 typedef enum bosh_option_kind_t {
     BOSH_NUMBER, /* an int */
     BOSH_SIZE,   /* an apr_size_t, written with K, M or G if one likes */
-    BOSH_FLAG    /* an int: on, off */
+    BOSH_FLAG,   /* an int: on, off */
+    BOSH_TLS     /* an int: a bosh_tls_t */
 } bosh_option_kind_t;
 
-/* All there is to know about a directive with one number, or on and off, as its argument. */
+/* All there is to know about a directive with one number or word as its argument. */
 typedef struct bosh_option_t {
     const char *name;
     size_t offset; /* in bosh_conf_t */
@@ -47,14 +48,62 @@ void bosh_config_set(bosh_conf_t *conf, const bosh_option_t *option, apr_int64_t
 const char *bosh_config_parse(apr_pool_t *p, const bosh_option_t *option, const char *text,
                               apr_int64_t *value);
 
-/* Both give NULL, or what is wrong, as the end of a sentence that begins with the
- * directive's name. *domain is filled in from pool p. */
-const char *bosh_config_parse_domain(apr_pool_t *p, const char *text, bosh_domain_t *domain);
-const char *bosh_config_parse_server(apr_pool_t *p, const char *text, bosh_domain_t *domain);
+/* ---- name.c --------------------------------------------------------------- */
 
-/* Likewise. *origin, *uri: from pool p. */
+/* In place: lower case (ASCII letters only: IDNA does the rest, if anybody does), and without
+ * the dot of a fully qualified name. */
+void bosh_config_normalise(char *name);
+
+/* All of normalised text. A name: labels with dots between them; ASCII or UTF-8. */
+bool bosh_config_is_name(const char *name);
+/* A name, or an IPv4 address in the usual form. */
+bool bosh_config_is_host(const char *host);
+/* Its last label looks like a number. */
+bool bosh_config_is_numeric(const char *host);
+/* localhost, or below it. */
+bool bosh_config_is_localhost(const char *name);
+
+/* ---- address.c, domain.c, network.c, way.c, trust.c, origin.c ---------------- */
+
+/* These give NULL, or what is wrong, as the end of a sentence that begins with the
+ * directive's name. What they fill in is from pool p. */
+const char *bosh_config_parse_domain(apr_pool_t *p, const char *text, bosh_domain_t *domain);
+const char *bosh_config_parse_address(apr_pool_t *p, const char *text, bosh_domain_t *domain);
+/* Whatever follows the name: [ADDRESS] [KEY=VALUE...]. */
+const char *bosh_config_parse_details(apr_pool_t *p, int words, char *const word[],
+                                      bosh_domain_t *domain);
+const char *bosh_config_parse_gone(apr_pool_t *p, const char *text, const char **name);
+const char *bosh_config_parse_network(apr_pool_t *p, const char *text, bosh_network_t *network);
+const char *bosh_config_parse_route(apr_pool_t *p, const char *text, bosh_route_t *route);
+/* Relative to the ServerRoot. Whether it is there is not asked. */
+const char *bosh_config_parse_path(apr_pool_t *p, const char *text, const char **path);
 const char *bosh_config_parse_origin(apr_pool_t *p, const char *text, const char **origin);
 const char *bosh_config_parse_uri(apr_pool_t *p, const char *text, const char **uri);
+
+/* HOST[:PORT]; *port is the default before, 0: there is none. False: malformed. */
+bool bosh_config_read_host(apr_pool_t *p, const char *text, const char **host, apr_port_t *port);
+/* A loopback address in any notation that we let through, or localhost. */
+bool bosh_config_is_loopback(const char *host);
+
+/* required, optional, off; else false, and *tls is BOSH_UNSET. */
+bool bosh_config_read_tls(const char *text, int *tls);
+const char *bosh_config_tls_word(bosh_tls_t tls);
+
+/* As one would write them. */
+const char *bosh_config_domain_text(apr_pool_t *p, const bosh_domain_t *domain);
+const char *bosh_config_address_text(apr_pool_t *p, const bosh_domain_t *domain);
+const char *bosh_config_host_text(apr_pool_t *p, const char *host, apr_port_t port);
+const char *bosh_config_network_text(apr_pool_t *p, const bosh_network_t *network);
+/* With quotation marks where it needs them. */
+const char *bosh_config_quoted(apr_pool_t *p, const char *text);
+
+/* The entry of that very name or pattern (normalised), or NULL. */
+const bosh_domain_t *bosh_config_listed(const bosh_conf_t *conf, const char *name);
+
+/* Logs a file of certificates that is not there, or not one; and says false. */
+bool bosh_config_check_trust(const server_rec *s, apr_pool_t *p);
+
+/* ---- the others ---------------------------------------------------------------- */
 
 /* The arguments of the last directive of that name in the files; NULL: there is none. */
 const char *bosh_config_written(const char *directive);

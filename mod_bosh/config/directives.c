@@ -26,15 +26,15 @@ static const char *set_option(cmd_parms *cmd, void *dir_conf, const char *text)
     return error;
 }
 
-static const char *set_domain(cmd_parms *cmd, void *dir_conf, const char *name, const char *server)
+static const char *set_domain(cmd_parms *cmd, void *dir_conf, int argc, char *const argv[])
 {
     bosh_conf_t *conf = bosh_config_raw(cmd->server);
     bosh_domain_t domain;
-    const char *error = bosh_config_parse_domain(cmd->pool, name, &domain);
+    const char *error = bosh_config_parse_domain(cmd->pool, argc > 0 ? argv[0] : "", &domain);
 
     (void)dir_conf;
-    if (!error && server) {
-        error = bosh_config_parse_server(cmd->pool, server, &domain);
+    if (!error) {
+        error = bosh_config_parse_details(cmd->pool, argc - 1, argv + 1, &domain);
     }
     if (error) {
         return apr_pstrcat(cmd->pool, "BoshDomain ", error, NULL);
@@ -42,41 +42,112 @@ static const char *set_domain(cmd_parms *cmd, void *dir_conf, const char *name, 
     if (!conf->domains) {
         conf->domains = apr_array_make(cmd->pool, 4, sizeof(bosh_domain_t));
     }
-    if (bosh_config_domain(conf, bosh_str(domain.name))) {
+    if (bosh_config_listed(conf, domain.name)) {
         return apr_psprintf(cmd->pool, "BoshDomain %s is given twice", domain.name);
     }
     APR_ARRAY_PUSH(conf->domains, bosh_domain_t) = domain;
     return NULL;
 }
 
-/* A list that is set is not inherited; `none` sets an empty one. */
-static const char *add_to_list(cmd_parms *cmd, apr_array_header_t **list, const char *value)
+static bool is_none(const char *value)
 {
-    bool is_none = strcasecmp(value, "none") == 0;
+    return strcasecmp(value, "none") == 0;
+}
 
-    if (*list && (is_none || (*list)->nelts == 0)) {
+/* A list that is set is not inherited; `none` sets an empty one. */
+static const char *begin_list(cmd_parms *cmd, apr_array_header_t **list, int size,
+                              const char *value)
+{
+    if (*list && (is_none(value) || (*list)->nelts == 0)) {
         return apr_pstrcat(cmd->pool, cmd->cmd->name, " none stands alone", NULL);
     }
     if (!*list) {
-        *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
-    }
-    if (!is_none) {
-        APR_ARRAY_PUSH(*list, const char *) = value;
+        *list = apr_array_make(cmd->pool, 4, size);
     }
     return NULL;
 }
 
-static const char *set_gone(cmd_parms *cmd, void *dir_conf, const char *name)
+static const char *add_to_list(cmd_parms *cmd, apr_array_header_t **list, const char *value)
 {
-    bosh_domain_t domain = { .name = name };
-    const char *error = NULL;
+    const char *error = begin_list(cmd, list, sizeof(value), value);
+
+    if (!error && !is_none(value)) {
+        APR_ARRAY_PUSH(*list, const char *) = value;
+    }
+    return error;
+}
+
+static const char *set_gone(cmd_parms *cmd, void *dir_conf, const char *text)
+{
+    const char *name = text;
+    const char *error = is_none(text) ? NULL : bosh_config_parse_gone(cmd->pool, text, &name);
 
     (void)dir_conf;
-    if (strcasecmp(name, "none") != 0) {
-        error = bosh_config_parse_domain(cmd->pool, name, &domain);
-    }
     return error ? apr_pstrcat(cmd->pool, "BoshDomainGone ", error, NULL)
-                 : add_to_list(cmd, &bosh_config_raw(cmd->server)->gone, domain.name);
+                 : add_to_list(cmd, &bosh_config_raw(cmd->server)->gone, name);
+}
+
+static const char *set_network(cmd_parms *cmd, void *dir_conf, const char *text)
+{
+    apr_array_header_t **list = &bosh_config_raw(cmd->server)->networks;
+    const char *error = begin_list(cmd, list, sizeof(bosh_network_t), text);
+    bosh_network_t network;
+
+    (void)dir_conf;
+    if (error || is_none(text)) {
+        return error;
+    }
+    error = bosh_config_parse_network(cmd->pool, text, &network);
+    if (error) {
+        return apr_pstrcat(cmd->pool, "BoshAddressAllow ", error, NULL);
+    }
+    if ((*list)->nelts == BOSH_MAX_NETWORKS) {
+        return apr_psprintf(cmd->pool, "BoshAddressAllow takes %d networks at most",
+                            BOSH_MAX_NETWORKS);
+    }
+    APR_ARRAY_PUSH(*list, bosh_network_t) = network;
+    return NULL;
+}
+
+static const char *set_route(cmd_parms *cmd, void *dir_conf, const char *text)
+{
+    apr_array_header_t **list = &bosh_config_raw(cmd->server)->routes;
+    const char *error = begin_list(cmd, list, sizeof(bosh_route_t), text);
+    bosh_route_t route;
+
+    (void)dir_conf;
+    if (error || is_none(text)) {
+        return error;
+    }
+    error = bosh_config_parse_route(cmd->pool, text, &route);
+    if (error) {
+        return apr_pstrcat(cmd->pool, "BoshRoute ", error, NULL);
+    }
+    APR_ARRAY_PUSH(*list, bosh_route_t) = route;
+    return NULL;
+}
+
+static const char *read_path(cmd_parms *cmd, const char *text, const char **path)
+{
+    const char *error = NULL;
+
+    *path = "";
+    if (!is_none(text)) {
+        error = bosh_config_parse_path(cmd->pool, text, path);
+    }
+    return error ? apr_pstrcat(cmd->pool, cmd->cmd->name, " ", error, NULL) : NULL;
+}
+
+static const char *set_ca_file(cmd_parms *cmd, void *dir_conf, const char *text)
+{
+    (void)dir_conf;
+    return read_path(cmd, text, &bosh_config_raw(cmd->server)->ca_file);
+}
+
+static const char *set_ca_path(cmd_parms *cmd, void *dir_conf, const char *text)
+{
+    (void)dir_conf;
+    return read_path(cmd, text, &bosh_config_raw(cmd->server)->ca_path);
 }
 
 static const char *set_origin(cmd_parms *cmd, void *dir_conf, const char *text)
@@ -100,7 +171,7 @@ static const char *set_see_other(cmd_parms *cmd, void *dir_conf, const char *tex
     const char *uri = "", *error = NULL;
 
     (void)dir_conf;
-    if (strcasecmp(text, "none") != 0) {
+    if (!is_none(text)) {
         error = bosh_config_parse_uri(cmd->pool, text, &uri);
     }
     if (error) {
@@ -111,9 +182,26 @@ static const char *set_see_other(cmd_parms *cmd, void *dir_conf, const char *tex
 }
 
 const command_rec bosh_config_directives[] = {
-    AP_INIT_TAKE12("BoshDomain", set_domain, NULL, RSRC_CONF,
-                   "an XMPP domain that may be reached, and where its server is if DNS shall not "
-                   "be asked: DOMAIN [xmpp://HOST:PORT]"),
+    AP_INIT_TAKE_ARGV("BoshDomain", set_domain, NULL, RSRC_CONF,
+                      "XMPP domains that may be reached, and where their server is if DNS shall "
+                      "not be asked: DOMAIN|*.DOMAIN|* [xmpp://HOST:PORT|xmpps://HOST:PORT|"
+                      "unix:PATH] [tls=required|optional|off] [verify=on|off] [proxy=v1|v2|off] "
+                      "[max=STREAMS]"),
+    AP_INIT_TAKE1("BoshTLS", set_option, NULL, RSRC_CONF,
+                  "TLS to XMPP servers that are not on this machine: required, optional, off"),
+    AP_INIT_TAKE1("BoshTLSVerify", set_option, NULL, RSRC_CONF,
+                  "off: certificates of XMPP servers are not verified"),
+    AP_INIT_TAKE1(
+        "BoshTLSCACertificateFile", set_ca_file, NULL, RSRC_CONF,
+        "file of certificates in PEM form that are trusted instead of the system's, none"),
+    AP_INIT_TAKE1("BoshTLSCACertificatePath", set_ca_path, NULL, RSRC_CONF,
+                  "directory of certificates, by hash, that are trusted instead of the system's, "
+                  "none"),
+    AP_INIT_ITERATE("BoshAddressAllow", set_network, NULL, RSRC_CONF,
+                    "networks that are not public and that DNS may lead to: ADDRESS[/BITS]..., "
+                    "none"),
+    AP_INIT_ITERATE("BoshRoute", set_route, NULL, RSRC_CONF,
+                    "servers that clients may choose by route: HOST:PORT..., none"),
     AP_INIT_TAKE1("BoshWait", set_option, NULL, RSRC_CONF,
                   "longest time in seconds that a request is held"),
     AP_INIT_TAKE1("BoshHold", set_option, NULL, RSRC_CONF,

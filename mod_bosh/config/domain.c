@@ -1,136 +1,38 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * BoshDomain: names of XMPP domains, and the address that may follow one. Whatever is
- * let through here can be connected to, so everything that is not plainly right is
- * refused.
+ * BoshDomain and BoshDomainGone: a domain or a pattern, what may follow it, and which of
+ * them a client's `to` falls under.
  */
 #include "config_int.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
-#include "apr_lib.h"
 #include "apr_strings.h"
 
-#define MAX_NAME     253 /* RFC 1035: 255 bytes on the wire */
-#define MAX_LABEL    63
 #define DEFAULT_PORT 5222
-#define SCHEME       "xmpp://"
+#define MAX_MAX      1000000
 
-/* Beyond ASCII a domain name consists of letters, marks and digits. These ranges hold
- * what is none of them and would be mistaken for something else: controls, spaces, other
- * full stops, slashes and commercial ats, invisible and private characters. */
-static const struct {
-    unsigned first, last;
-} refused_chars[] = {
-    { 0x80, 0xb6 },     { 0xb8, 0xbf },        { 0x1680, 0x1680 }, { 0x180e, 0x180e },
-    { 0x2000, 0x200b }, { 0x200e, 0x206f },    { 0x2100, 0x214f }, { 0x2190, 0x2bff },
-    { 0x3000, 0x3004 }, { 0xe000, 0xf8ff },    { 0xfe00, 0xfe0f }, { 0xfe30, 0xfe6f },
-    { 0xfeff, 0xffff }, { 0xe0000, 0x10ffff },
-};
+/* ---- names --------------------------------------------------------------- */
 
-/* The character at *at, which is known to begin valid UTF-8; *at moves behind it. */
-static unsigned next_char(const char **at)
+static bool is_pattern(const char *name)
 {
-    const unsigned char *p = (const unsigned char *)*at;
-    unsigned more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0 ? 1 : 0;
-    unsigned c = more ? *p & (0x3fu >> more) : *p;
-
-    for (unsigned i = 1; i <= more; i++) {
-        c = c << 6 | (p[i] & 0x3fu);
-    }
-    *at += more + 1;
-    return c;
+    return name[0] == '*';
 }
 
-static bool is_label_char(unsigned c)
+static bool is_valid_pattern(const char *text, const char *name)
 {
-    if (c < 0x80) {
-        return apr_isalnum((char)c) || c == '-';
-    }
-    for (size_t i = 0; i < sizeof(refused_chars) / sizeof(refused_chars[0]); i++) {
-        if (c >= refused_chars[i].first && c <= refused_chars[i].last) {
-            return false;
-        }
-    }
-    return true;
+    return strcmp(text, "*") == 0
+           || (name[0] == '*' && name[1] == '.' && bosh_config_is_name(name + 2)
+               && !bosh_config_is_numeric(name));
 }
 
-static bool is_label(const char *label, size_t len)
+const char *bosh_config_parse_gone(apr_pool_t *p, const char *text, const char **name)
 {
-    const char *end = label + len;
+    char *copy = apr_pstrdup(p, text);
 
-    if (len == 0 || len > MAX_LABEL || label[0] == '-' || end[-1] == '-') {
-        return false;
-    }
-    while (label < end) {
-        if (!is_label_char(next_char(&label))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Labels with dots between them; ASCII or UTF-8. */
-static bool is_name(const char *name)
-{
-    if (!bosh_utf8_valid(bosh_str(name)) || strlen(name) > MAX_NAME) {
-        return false;
-    }
-    for (;;) {
-        size_t len = strcspn(name, ".");
-
-        if (!is_label(name, len)) {
-            return false;
-        }
-        if (!name[len]) {
-            return true;
-        }
-        name += len + 1;
-    }
-}
-
-/* A name whose last label looks like a number is read as an IPv4 address by somebody
- * (inet_aton and all that calls it), so it has to be one, in the usual form. */
-static bool is_numeric(const char *host)
-{
-    const char *last = strrchr(host, '.');
-
-    last = last ? last + 1 : host;
-    if (last[0] == '0' && last[1] == 'x') {
-        return last[2 + strspn(last + 2, "0123456789abcdef")] == '\0';
-    }
-    return last[strspn(last, "0123456789")] == '\0';
-}
-
-/* A name, or an IPv4 address. */
-static bool is_host(const char *host)
-{
-    struct in_addr in;
-
-    return is_numeric(host) ? inet_pton(AF_INET, host, &in) == 1 : is_name(host);
-}
-
-/* Lower case (ASCII letters only: IDNA does the rest, if anybody does), and without the
- * dot of a fully qualified name. */
-static char *normalised(apr_pool_t *p, const char *text, size_t len)
-{
-    char *name = apr_pstrmemdup(p, text, len);
-
-    ap_str_tolower(name);
-    if (len > 1 && name[len - 1] == '.') {
-        name[len - 1] = '\0';
-    }
-    return name;
-}
-
-const char *bosh_config_parse_domain(apr_pool_t *p, const char *text, bosh_domain_t *domain)
-{
-    domain->name = normalised(p, text, strlen(text));
-    domain->host = domain->name;
-    domain->port = DEFAULT_PORT;
-    domain->fixed = false;
-    if (is_host(domain->name)) {
+    bosh_config_normalise(copy);
+    *name = copy;
+    if (bosh_config_is_host(copy)) {
         return NULL;
     }
     return apr_psprintf(p,
@@ -139,98 +41,236 @@ const char *bosh_config_parse_domain(apr_pool_t *p, const char *text, bosh_domai
                         text);
 }
 
-static bool is_ascii(const char *host)
+const char *bosh_config_parse_domain(apr_pool_t *p, const char *text, bosh_domain_t *d)
 {
-    while (*host && !((unsigned char)*host & 0x80)) {
-        host++;
+    char *name = apr_pstrdup(p, text);
+
+    bosh_config_normalise(name);
+    *d = (bosh_domain_t){
+        .name = name, .host = "", .port = DEFAULT_PORT, .tls = BOSH_UNSET, .verify = BOSH_UNSET
+    };
+    if (!is_valid_pattern(text, name) && !bosh_config_is_host(name)) {
+        return apr_psprintf(p,
+                            "takes the name of an XMPP domain such as example.org, without a "
+                            "user, port or path; or *.example.org for all below it; or * for all; "
+                            "not '%s'",
+                            text);
     }
-    return !*host;
+    /* Nothing to ask DNS for: names below localhost are this machine (RFC 6761 section 6.3). */
+    if (bosh_config_is_localhost(name)) {
+        d->host = "localhost";
+    }
+    else if (!is_pattern(name) && bosh_config_is_numeric(name)) {
+        d->host = name;
+    }
+    d->reach = *d->host ? BOSH_REACH_HOST : BOSH_REACH_SRV;
+    d->is_local = *d->host && bosh_config_is_loopback(d->host);
+    return NULL;
 }
 
-/* [IPv6] at the beginning of text; the host without brackets, or NULL. */
-static char *bracketed(apr_pool_t *p, const char *text, const char **rest)
-{
-    const char *end = strchr(text, ']');
-    struct in6_addr in6;
-    char *host;
+/* ---- KEY=VALUE ------------------------------------------------------------- */
 
-    if (!end) {
-        return NULL;
-    }
-    host = apr_pstrmemdup(p, text + 1, (apr_size_t)(end - text - 1));
-    ap_str_tolower(host);
-    *rest = end + 1;
-    return inet_pton(AF_INET6, host, &in6) == 1 ? host : NULL;
+static bool read_tls(const char *value, bosh_domain_t *d)
+{
+    return bosh_config_read_tls(value, &d->tls);
 }
 
-static bool read_server(apr_pool_t *p, const char *text, bosh_domain_t *domain)
+static bool read_verify(const char *value, bosh_domain_t *d)
 {
-    const char *rest;
-    uint64_t port = DEFAULT_PORT;
-    char *host;
-
-    if (strncmp(text, SCHEME, strlen(SCHEME)) != 0) {
-        return false;
-    }
-    text += strlen(SCHEME);
-    if (*text == '[') {
-        host = bracketed(p, text, &rest);
-    }
-    else {
-        size_t len = strcspn(text, ":");
-
-        rest = text + len;
-        host = normalised(p, text, len);
-        host = is_ascii(host) && is_host(host) ? host : NULL;
-    }
-    if (!host || (*rest && *rest != ':')) {
-        return false;
-    }
-    if (*rest && (!bosh_parse_uint(bosh_str(rest + 1), 65535, &port) || port == 0)) {
-        return false;
-    }
-    domain->host = host;
-    domain->port = (apr_port_t)port;
-    domain->fixed = true;
-    return true;
+    d->verify = strcasecmp(value, "on") == 0;
+    return d->verify || strcasecmp(value, "off") == 0;
 }
 
-const char *bosh_config_parse_server(apr_pool_t *p, const char *text, bosh_domain_t *domain)
+static bool read_proxy(const char *value, bosh_domain_t *d)
 {
-    if (read_server(p, text, domain)) {
-        return NULL;
+    d->proxy = strcasecmp(value, "v1") == 0 ? 1 : strcasecmp(value, "v2") == 0 ? 2 : 0;
+    return d->proxy || strcasecmp(value, "off") == 0;
+}
+
+static bool read_max(const char *value, bosh_domain_t *d)
+{
+    uint64_t number;
+    bool is_good = bosh_parse_uint(bosh_str(value), MAX_MAX, &number) && number > 0;
+
+    d->max = (uint32_t)number;
+    return is_good;
+}
+
+static const struct {
+    const char *key, *takes;
+    bool (*read)(const char *value, bosh_domain_t *d);
+} keys[] = {
+    { "tls", "required, optional or off", read_tls },
+    { "verify", "on or off", read_verify },
+    { "proxy", "v1, v2 or off", read_proxy },
+    { "max", "a whole number from 1 to 1000000", read_max },
+};
+
+#define KEYS (sizeof(keys) / sizeof(keys[0]))
+
+static const char *read_key(apr_pool_t *p, const char *word, bosh_domain_t *d, unsigned *seen)
+{
+    const char *equals = strchr(word, '=');
+
+    for (unsigned i = 0; equals && i < KEYS; i++) {
+        size_t len = strlen(keys[i].key);
+
+        if (len != (size_t)(equals - word) || strncasecmp(word, keys[i].key, len) != 0) {
+            continue;
+        }
+        if (*seen & (1u << i)) {
+            return apr_psprintf(p, "%s: %s= is given twice", d->name, keys[i].key);
+        }
+        *seen |= 1u << i;
+        return keys[i].read(equals + 1, d) ? NULL
+                                           : apr_psprintf(p, "%s: %s= takes %s, not '%s'", d->name,
+                                                          keys[i].key, keys[i].takes, equals + 1);
     }
     return apr_psprintf(p,
-                        "takes xmpp://HOST:PORT as its second argument, with a name, an IPv4 "
-                        "address or an [IPv6 address] for HOST, and a PORT from 1 to 65535 "
-                        "(5222 if left out), not '%s'",
-                        text);
+                        "%s: after the address, which comes first, it takes tls=, verify=, proxy= "
+                        "and max=, not '%s'",
+                        d->name, word);
 }
 
-static bool is_same_domain(const char *listed, bosh_str_t name)
+/* What each word allows, but not together. */
+static const char *find_contradiction(apr_pool_t *p, const bosh_domain_t *d)
 {
-    if (name.len > 1 && name.p[name.len - 1] == '.') {
-        name.len--;
+    bool is_plain = d->tls == BOSH_TLS_OFF || (d->tls == BOSH_UNSET && d->is_local);
+
+    if (d->is_direct && d->tls != BOSH_UNSET && d->tls != BOSH_TLS_REQUIRED) {
+        return apr_psprintf(p, "%s: xmpps:// is TLS from the first byte, which tls=%s contradicts",
+                            d->name, bosh_config_tls_word((bosh_tls_t)d->tls));
     }
-    return name.p && strlen(listed) == name.len && strncasecmp(listed, name.p, name.len) == 0;
+    if (d->verify == 1 && is_plain && !d->is_direct) {
+        return apr_psprintf(
+            p,
+            "%s: %s there is no certificate to verify; verify=on needs tls=required "
+            "or tls=optional beside it",
+            d->name, d->tls == BOSH_TLS_OFF ? "with tls=off" : "on this machine, without tls=,");
+    }
+    if (d->proxy && is_pattern(d->name) && !d->fixed) {
+        return apr_psprintf(p,
+                            "%s: proxy= needs an address: other people's servers know nothing "
+                            "of it",
+                            d->name);
+    }
+    return NULL;
 }
 
-const bosh_domain_t *bosh_config_domain(const bosh_conf_t *conf, bosh_str_t name)
+/* An address may hold = signs, but then a colon comes first. */
+static bool is_key(const char *word)
+{
+    return word[strcspn(word, ":=")] == '=';
+}
+
+const char *bosh_config_parse_details(apr_pool_t *p, int words, char *const word[],
+                                      bosh_domain_t *d)
+{
+    const char *error = NULL;
+    unsigned seen = 0;
+    int i = 0;
+
+    if (words > 0 && !is_key(word[0])) {
+        error = bosh_config_parse_address(p, word[i++], d);
+    }
+    for (; !error && i < words; i++) {
+        error = read_key(p, word[i], d, &seen);
+    }
+    return error ? error : find_contradiction(p, d);
+}
+
+const char *bosh_config_domain_text(apr_pool_t *p, const bosh_domain_t *d)
+{
+    const char *text = d->name;
+
+    if (d->fixed) {
+        const char *address = bosh_config_address_text(p, d);
+
+        text = apr_pstrcat(p, text, " ", bosh_config_quoted(p, address), NULL);
+    }
+    if (d->tls != BOSH_UNSET) {
+        text = apr_pstrcat(p, text, " tls=", bosh_config_tls_word((bosh_tls_t)d->tls), NULL);
+    }
+    if (d->verify != BOSH_UNSET) {
+        text = apr_pstrcat(p, text, d->verify ? " verify=on" : " verify=off", NULL);
+    }
+    if (d->proxy) {
+        text = apr_psprintf(p, "%s proxy=v%u", text, d->proxy);
+    }
+    return d->max ? apr_psprintf(p, "%s max=%u", text, d->max) : text;
+}
+
+/* ---- what a client asks for ------------------------------------------------- */
+
+static bool fits(const bosh_domain_t *d, const char *name)
+{
+    const char *suffix = d->name + 1;
+    size_t len = strlen(name), tail = strlen(suffix);
+
+    return is_pattern(d->name) && len > tail && strcmp(name + len - tail, suffix) == 0;
+}
+
+/* Who writes a pattern thinks of domains, and not of what stands in his own network. */
+static bool may_fit(const char *name)
+{
+    return strchr(name, '.') && !bosh_config_is_numeric(name);
+}
+
+static const bosh_domain_t *find_pattern(const bosh_conf_t *conf, const char *name)
+{
+    const bosh_domain_t *best = NULL;
+
+    for (int i = 0; i < conf->domains->nelts; i++) {
+        const bosh_domain_t *d = &APR_ARRAY_IDX(conf->domains, i, bosh_domain_t);
+
+        if (fits(d, name) && (!best || strlen(d->name) > strlen(best->name))) {
+            best = d;
+        }
+    }
+    if (best && bosh_config_is_localhost(name) && !bosh_config_is_localhost(best->name)) {
+        return NULL;
+    }
+    return best;
+}
+
+const bosh_domain_t *bosh_config_listed(const bosh_conf_t *conf, const char *name)
 {
     for (int i = 0; conf->domains && i < conf->domains->nelts; i++) {
-        const bosh_domain_t *domain = &APR_ARRAY_IDX(conf->domains, i, bosh_domain_t);
+        const bosh_domain_t *d = &APR_ARRAY_IDX(conf->domains, i, bosh_domain_t);
 
-        if (is_same_domain(domain->name, name)) {
-            return domain;
+        if (strcmp(d->name, name) == 0) {
+            return d;
         }
     }
     return NULL;
 }
 
-bool bosh_config_is_gone(const bosh_conf_t *conf, bosh_str_t name)
+const bosh_domain_t *bosh_config_domain(const bosh_conf_t *conf, bosh_str_t asked,
+                                        char name[BOSH_NAME_SIZE])
 {
+    const bosh_domain_t *d;
+
+    if (!bosh_str_copy(name, BOSH_NAME_SIZE, asked)) {
+        return NULL;
+    }
+    bosh_config_normalise(name);
+    if (!bosh_config_is_host(name)) {
+        return NULL;
+    }
+    d = bosh_config_listed(conf, name);
+    return d || !may_fit(name) ? d : find_pattern(conf, name);
+}
+
+bool bosh_config_is_gone(const bosh_conf_t *conf, bosh_str_t asked)
+{
+    char name[BOSH_NAME_SIZE];
+
+    if (!bosh_str_copy(name, sizeof(name), asked)) {
+        return false;
+    }
+    bosh_config_normalise(name);
     for (int i = 0; conf->gone && i < conf->gone->nelts; i++) {
-        if (is_same_domain(APR_ARRAY_IDX(conf->gone, i, const char *), name)) {
+        if (strcmp(APR_ARRAY_IDX(conf->gone, i, const char *), name) == 0) {
             return true;
         }
     }

@@ -8,17 +8,42 @@
 #include "apr_file_io.h"
 #include "apr_strings.h"
 
-static void dump_domain(apr_file_t *out, const bosh_domain_t *d)
+const char *bosh_config_quoted(apr_pool_t *p, const char *text)
 {
-    bool is_ipv6 = ap_strchr_c(d->host, ':') != NULL;
+    return text[strcspn(text, " \"'\\")]
+               ? apr_pstrcat(p, "\"", ap_escape_quotes(p, text), "\"", NULL)
+               : text;
+}
 
-    apr_file_printf(out, "    BoshDomain %s", d->name);
-    if (d->fixed) {
-        apr_file_printf(out, " xmpp://%s%s%s:%d\n", is_ipv6 ? "[" : "", d->host, is_ipv6 ? "]" : "",
-                        (int)d->port);
-    }
-    else {
-        apr_file_puts("\n", out);
+/* What the line means with all other directives. */
+static void dump_way(apr_file_t *out, apr_pool_t *p, const bosh_conf_t *conf,
+                     const bosh_domain_t *d)
+{
+    static const char *const tls[] = {
+        [BOSH_TLS_LOCAL] = "TLS if it requires that",       [BOSH_TLS_OFF] = "no TLS",
+        [BOSH_TLS_OPTIONAL] = "STARTTLS if it offers that", [BOSH_TLS_REQUIRED] = "STARTTLS",
+        [BOSH_TLS_DIRECT] = "TLS from the first byte",
+    };
+    bosh_way_t way = bosh_config_way(conf, d, BOSH_ABSENT);
+    bool is_srv = way.reach == BOSH_REACH_SRV;
+
+    apr_file_printf(out, "    # %s: %s, %s%s\n", d->name,
+                    is_srv                         ? "where DNS says (SRV)"
+                    : way.reach == BOSH_REACH_UNIX ? "a socket"
+                                                   : bosh_config_host_text(p, way.host, way.port),
+                    is_srv && way.tls == BOSH_TLS_REQUIRED ? "TLS" : tls[way.tls],
+                    way.tls == BOSH_TLS_OFF ? ""
+                    : way.verify            ? ", certificate verified"
+                                            : ", certificate not verified");
+}
+
+static void dump_domains(apr_file_t *out, apr_pool_t *p, const bosh_conf_t *conf)
+{
+    for (int i = 0; i < conf->domains->nelts; i++) {
+        const bosh_domain_t *d = &APR_ARRAY_IDX(conf->domains, i, bosh_domain_t);
+
+        apr_file_printf(out, "    BoshDomain %s\n", bosh_config_domain_text(p, d));
+        dump_way(out, p, conf, d);
     }
 }
 
@@ -32,11 +57,42 @@ static void dump_list(apr_file_t *out, const char *directive, const apr_array_he
     }
 }
 
+static void dump_networks(apr_file_t *out, apr_pool_t *p, const apr_array_header_t *list)
+{
+    apr_array_header_t *texts = apr_array_make(p, list->nelts, sizeof(const char *));
+
+    for (int i = 0; i < list->nelts; i++) {
+        APR_ARRAY_PUSH(texts, const char *) =
+            bosh_config_network_text(p, &APR_ARRAY_IDX(list, i, bosh_network_t));
+    }
+    dump_list(out, "BoshAddressAllow", texts);
+}
+
+static void dump_routes(apr_file_t *out, apr_pool_t *p, const apr_array_header_t *list)
+{
+    apr_array_header_t *texts = apr_array_make(p, list->nelts, sizeof(const char *));
+
+    for (int i = 0; i < list->nelts; i++) {
+        const bosh_route_t *route = &APR_ARRAY_IDX(list, i, bosh_route_t);
+
+        APR_ARRAY_PUSH(texts, const char *) = bosh_config_host_text(p, route->host, route->port);
+    }
+    dump_list(out, "BoshRoute", texts);
+}
+
+static void dump_path(apr_file_t *out, apr_pool_t *p, const char *directive, const char *path)
+{
+    apr_file_printf(out, "    %s %s\n", directive, *path ? bosh_config_quoted(p, path) : "none");
+}
+
 static void dump_option(apr_file_t *out, const bosh_conf_t *conf, const bosh_option_t *o)
 {
     apr_int64_t value = bosh_config_get(conf, o);
 
-    if (o->kind == BOSH_FLAG) {
+    if (o->kind == BOSH_TLS) {
+        apr_file_printf(out, "    %s %s\n", o->name, bosh_config_tls_word((bosh_tls_t)value));
+    }
+    else if (o->kind == BOSH_FLAG) {
         apr_file_printf(out, "    %s %s\n", o->name, value ? "on" : "off");
     }
     else {
@@ -49,9 +105,11 @@ static void dump_server(apr_file_t *out, apr_pool_t *p, const server_rec *s)
     const bosh_conf_t *conf = bosh_config(s);
     const apr_array_header_t *paths = bosh_config_locations(p, s);
 
-    for (int i = 0; i < conf->domains->nelts; i++) {
-        dump_domain(out, &APR_ARRAY_IDX(conf->domains, i, bosh_domain_t));
-    }
+    dump_domains(out, p, conf);
+    dump_path(out, p, "BoshTLSCACertificateFile", conf->ca_file);
+    dump_path(out, p, "BoshTLSCACertificatePath", conf->ca_path);
+    dump_networks(out, p, conf->networks);
+    dump_routes(out, p, conf->routes);
     dump_list(out, "BoshDomainGone", conf->gone);
     dump_list(out, "BoshAllowOrigin", conf->origins);
     apr_file_printf(out, "    BoshSeeOtherURI %s\n", *conf->see_other ? conf->see_other : "none");

@@ -37,6 +37,18 @@ static void fill_defaults(bosh_conf_t *conf, apr_pool_t *p)
     if (!conf->origins) {
         conf->origins = apr_array_make(p, 0, sizeof(const char *));
     }
+    if (!conf->networks) {
+        conf->networks = apr_array_make(p, 0, sizeof(bosh_network_t));
+    }
+    if (!conf->routes) {
+        conf->routes = apr_array_make(p, 0, sizeof(bosh_route_t));
+    }
+    if (!conf->ca_file) {
+        conf->ca_file = "";
+    }
+    if (!conf->ca_path) {
+        conf->ca_path = "";
+    }
     if (!conf->see_other) {
         conf->see_other = "";
     }

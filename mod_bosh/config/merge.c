@@ -50,6 +50,18 @@ void *bosh_config_merge(apr_pool_t *p, void *base, void *add)
     if (!host_conf->origins) {
         conf->origins = main_conf->origins;
     }
+    if (!host_conf->networks) {
+        conf->networks = main_conf->networks;
+    }
+    if (!host_conf->routes) {
+        conf->routes = main_conf->routes;
+    }
+    if (!host_conf->ca_file) {
+        conf->ca_file = main_conf->ca_file;
+    }
+    if (!host_conf->ca_path) {
+        conf->ca_path = main_conf->ca_path;
+    }
     if (!host_conf->see_other) {
         conf->see_other = main_conf->see_other;
     }

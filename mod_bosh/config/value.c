@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * Directives that take one number, or on and off: the table of their limits and defaults,
+ * Directives that take one number, on and off, or a word: the table of their limits and defaults,
  * and the reading of what the administrator wrote.
  */
 #include "config_int.h"
@@ -29,6 +29,8 @@ const bosh_option_t bosh_config_options[] = {
       false },
     { "BoshMaxBody", AT(max_body), BOSH_SIZE, KIB, 16 * MIB, 256 * KIB, false },
     { "BoshCompress", AT(compress), BOSH_FLAG, 0, 1, 0, false },
+    { "BoshTLS", AT(tls), BOSH_TLS, BOSH_TLS_OFF, BOSH_TLS_REQUIRED, BOSH_TLS_REQUIRED, false },
+    { "BoshTLSVerify", AT(tls_verify), BOSH_FLAG, 0, 1, 1, false },
 
     { "BoshMaxSessions", AT(max_sessions), BOSH_NUMBER, 1, 1000000, 10000, true },
     { "BoshSharedMemory", AT(shared_memory), BOSH_SIZE, MIB, MOST_SHARED_MEMORY, 64 * MIB, true },
@@ -120,12 +122,33 @@ static bool read_flag(const char *text, apr_int64_t *value)
     return *value || strcasecmp(text, "off") == 0;
 }
 
+static bool read_tls(const char *text, apr_int64_t *value)
+{
+    int tls;
+    bool is_good = bosh_config_read_tls(text, &tls);
+
+    *value = tls;
+    return is_good;
+}
+
+static bool read_value(const bosh_option_t *option, const char *text, apr_int64_t *value)
+{
+    switch (option->kind) {
+    case BOSH_FLAG: return read_flag(text, value);
+    case BOSH_TLS: return read_tls(text, value);
+    default: return read_number(option, text, value);
+    }
+}
+
 const char *bosh_config_parse(apr_pool_t *p, const bosh_option_t *option, const char *text,
                               apr_int64_t *value)
 {
     *value = BOSH_UNSET;
-    if (option->kind == BOSH_FLAG ? read_flag(text, value) : read_number(option, text, value)) {
+    if (read_value(option, text, value)) {
         return NULL;
+    }
+    if (option->kind == BOSH_TLS) {
+        return apr_psprintf(p, "%s takes required, optional or off, not '%s'", option->name, text);
     }
     if (option->kind == BOSH_FLAG) {
         return apr_psprintf(p, "%s takes on or off, not '%s'", option->name, text);

@@ -185,7 +185,7 @@ static void create(request_rec *r, bench_t *b, bosh_request_t *req, admission_t 
         refuse(a, BOSH_COND_SEE_OTHER_URI, "BoshSeeOtherURI");
         return;
     }
-    condition = upstream_fill(conf, attr, &birth.upstream, &a->why);
+    condition = upstream_fill(r, attr, &birth.upstream, &a->why);
     if (condition != BOSH_COND_NONE) {
         refuse(a, condition, a->why);
         return;
@@ -214,7 +214,7 @@ static void request(request_rec *r, bench_t *b, material_t *m, bosh_request_t *r
     if (is_add(req, attr)) {
         req->asks |= BOSH_ASKS_ADD;
         memset(&m->add, 0, sizeof(m->add));
-        req->refused = upstream_fill(bosh_config(r->server), attr, &m->add, &why);
+        req->refused = upstream_fill(r, attr, &m->add, &why);
         req->add = req->refused == BOSH_COND_NONE ? &m->add : NULL;
     }
     bosh_str_copy(a->sid, sizeof(a->sid), attr[BOSH_A_SID]);

@@ -239,7 +239,7 @@ bool content_take(bosh_str_t asked, char *content);
 /* False: no random bytes. */
 bool keys_read(bosh_str_t key, bosh_str_t newkey, bosh_keys_t *keys);
 /* *up holds zeros before. *why: for the log, with a condition. */
-bosh_condition_t upstream_fill(const bosh_conf_t *conf, const bosh_str_t *attr, bosh_upstream_t *up,
+bosh_condition_t upstream_fill(const request_rec *r, const bosh_str_t *attr, bosh_upstream_t *up,
                                const char **why);
 
 /* ---- admit.c ------------------------------------------------------------ */

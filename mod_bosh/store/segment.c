@@ -9,10 +9,11 @@
  * module finds it in httpd's parent. */
 unsigned bosh_store_layout(void)
 {
-    const uint32_t numbers[] = { STORE_LAYOUT,           sizeof(header_t),        sizeof(child_t),
-                                 sizeof(connector_t),    sizeof(record_t),        sizeof(leg_t),
-                                 sizeof(bosh_session_t), sizeof(bosh_slot_t),     sizeof(block_t),
-                                 sizeof(bosh_store_t),   offsetof(record_t, core) };
+    const uint32_t numbers[] = {
+        STORE_LAYOUT,     sizeof(header_t),     sizeof(child_t),          sizeof(connector_t),
+        sizeof(record_t), sizeof(leg_t),        sizeof(bosh_session_t),   sizeof(bosh_slot_t),
+        sizeof(block_t),  sizeof(bosh_store_t), offsetof(record_t, core), sizeof(bosh_upstream_t)
+    };
     uint32_t h = 2166136261u;
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {

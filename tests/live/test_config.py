@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Directives: what is refused and in which words, defaults, merging - by httpd -t on small
 configurations, and -D DUMP_BOSH, which prints what came of them."""
+import glob
 import os
 import re
 import subprocess
@@ -23,7 +24,10 @@ Listen 127.0.0.1:8
 """
 
 # Directives with any number of values; the dump has a line for each.
-LISTS = ("BoshDomain", "BoshDomainGone", "BoshAllowOrigin")
+LISTS = ("BoshDomain", "BoshDomainGone", "BoshAllowOrigin", "BoshAddressAllow", "BoshRoute")
+
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+OTHER_CERTIFICATE = sorted(glob.glob("/etc/ssl/certs/*.pem"))[0]
 
 LOCATION = '<Location "/http-bind">\nSetHandler bosh\n</Location>\n'
 
@@ -96,6 +100,12 @@ MERGES = [
     ("BoshMaxStreams", "2", "1", "4"),
     ("BoshMaxBody", "65536", "1048576", "262144"),
     ("BoshCompress", "on", "off", "off"),
+    ("BoshTLS", "off", "optional", "required"),
+    ("BoshTLSVerify", "off", "on", "on"),
+    ("BoshTLSCACertificateFile", CERTIFICATES, OTHER_CERTIFICATE, "none"),
+    ("BoshTLSCACertificatePath", "/etc/ssl/certs", "/etc/ssl", "none"),
+    ("BoshAddressAllow", ["10.0.0.0/8"], ["fd00::/8"], []),
+    ("BoshRoute", ["a.example:5222"], ["[::1]:1"], []),
     ("BoshAllowOrigin", ["https://a.example"], ["null"], []),
     ("BoshDomainGone", ["old.example"], ["older.example"], []),
     ("BoshSeeOtherURI", "https://a.example/x", "http://b.example:1/", "none"),
@@ -220,6 +230,23 @@ def test_size_may_have_a_unit(check, text, size):
     ("example.org xmpp://[2001:DB8::1]:1", "example.org xmpp://[2001:db8::1]:1"),
     ("example.org xmpp://[::1]", "example.org xmpp://[::1]:5222"),
     ("example.org xmpp://localhost:05222", "example.org xmpp://localhost:5222"),
+    ("example.org xmpps://h", "example.org xmpps://h:5223"),
+    ("example.org xmpps://[::1]:5222", "example.org xmpps://[::1]:5222"),
+    ("example.org unix:/run/x", "example.org unix:/run/x"),
+    ('example.org "unix:/run/a b=c"', 'example.org "unix:/run/a b=c"'),
+    ("example.org unix:/" + "x" * 106, "example.org unix:/" + "x" * 106),
+    ("*", "*"),
+    ("*.Example.ORG.", "*.example.org"),
+    ("*.localhost", "*.localhost"),
+    ("* xmpp://H", "* xmpp://h:5222"),
+    ("example.org TLS=Off", "example.org tls=off"),
+    ("example.org tls=required verify=off", "example.org tls=required verify=off"),
+    ("example.org max=7 proxy=v1 tls=optional", "example.org tls=optional proxy=v1 max=7"),
+    ("example.org proxy=off", "example.org"),
+    ("example.org xmpps://h tls=required verify=on proxy=V2",
+     "example.org xmpps://h:5223 tls=required verify=on proxy=v2"),
+    ("*.example.org xmpp://h proxy=v2", "*.example.org xmpp://h:5222 proxy=v2"),
+    ("localhost tls=optional verify=on", "localhost tls=optional verify=on"),
 ])
 def test_domain_is_normalised(check, given, shown):
     verdict = check(f"BoshDomain {given}\n")
@@ -229,7 +256,8 @@ def test_domain_is_normalised(check, given, shown):
 @pytest.mark.parametrize("name", [
     ".", "..", "a..b", ".a", "-a.example", "a-.example", "user@example.org",
     "example.org:5222", "example.org/x", "http://example.org", "[::1]", "::1", "a b", "a_b",
-    "a" * 64 + ".example", ".".join(["a" * 60] * 5), "*.example", "1.2.3", "2130706433", "0x7f.1",
+    "a" * 64 + ".example", ".".join(["a" * 60] * 5), "", "**", "*.", "*..", "*a.example", "*.*",
+    "*.a..b", "*.*.example", "a.*.example", "*.192.0.2.1", "*.0x7f", "*.a_b", "*example", "1.2.3", "2130706433", "0x7f.1",
     "0x7f000001", "256.1.1.1", "a\u3002b", "a\uff0eb", "a\u00a0b", "a\u2028b", "a\u200bb",
     "a\uff20b", "a%b", "a\x7fb", "a\\b"])
 def test_what_is_no_domain_is_refused(check, name):
@@ -250,18 +278,58 @@ def test_domain_that_is_not_utf8_is_refused(check, name):
     "xmpp://h:0", "xmpp://h:65536", "xmpp://h:+1", "xmpp://h:5222/", "xmpp://h/x", "xmpp://u@h:1",
     "xmpp://::1", "xmpp://[::1", "xmpp://[::1]x", "xmpp://[fe80::1%lo]:1", "xmpp://[127.0.0.1]:1",
     "xmpp://[]:1", "xmpp://256.1.1.1:1", "xmpp://127.1:1", "xmpp://0x7f.1:1", "xmpp://2130706433",
-    "xmpp://h h:1", "xmpp://h?x", "xmpp://h#x", "xmpps://h:1", "XMPP://h:1", "http://h:1",
-    "unix:/run/x", "h:5222", "h", "xmpp://b\u00fccher.example:1", "xmpp://a_b:1"])
+    "xmpp://h h:1", "xmpp://h?x", "xmpp://h#x", "XMPP://h:1", "http://h:1", "xmpps:", "xmpps://h:0",
+    "xmpps://h/", "unix:", "unix:run/x", "unix:/", "unix://run/x", "unix:///run/x", 
+    "unix:/" + "x" * 107, "h:5222", "h", "xmpp://b\u00fccher.example:1", "xmpp://a_b:1"])
 def test_what_is_no_server_is_refused(check, server):
     verdict = check(f'BoshDomain example.org "{server}"\n')
     assert not verdict.ok
-    assert "BoshDomain takes xmpp://HOST:PORT as its second argument" in verdict.err
+    assert "BoshDomain takes xmpp://HOST:PORT, xmpps://HOST:PORT or unix:/PATH as an address" in verdict.err
     assert not server.isascii() or f"not '{server}'" in verdict.err
 
 
-def test_domain_takes_one_or_two_arguments(check):
-    assert "BoshDomain takes 1-2 arguments" in check("BoshDomain\n").err
-    assert "BoshDomain takes 1-2 arguments" in check("BoshDomain a.example xmpp://h b\n").err
+def test_path_of_a_socket_has_no_control_characters(check):
+    verdict = check('BoshDomain example.org "unix:/a\tb"\n')
+    assert not verdict.ok and "or unix:/PATH as an address" in verdict.err
+
+
+@pytest.mark.parametrize("words,complaint", [
+    ("tls=yes", "tls= takes required, optional or off, not 'yes'"),
+    ("tls=direct", "tls= takes required, optional or off, not 'direct'"),
+    ("tls=", "tls= takes required, optional or off, not ''"),
+    ("tls=off tls=off", "tls= is given twice"),
+    ("verify=1", "verify= takes on or off, not '1'"),
+    ("proxy=on", "proxy= takes v1, v2 or off, not 'on'"),
+    ("max=0", "max= takes a whole number from 1 to 1000000, not '0'"),
+    ("max=1000001", "max= takes a whole number from 1 to 1000000, not '1000001'"),
+    ("max=-1", "max= takes a whole number from 1 to 1000000, not '-1'"),
+    ("xmpp://h b", "takes tls=, verify=, proxy= and max=, not 'b'"),
+    ("xmpp://h xmpp://i", "takes tls=, verify=, proxy= and max=, not 'xmpp://i'"),
+    ("tls=off xmpp://h", "after the address, which comes first"),
+    ("xmpp://h color=red", "takes tls=, verify=, proxy= and max=, not 'color=red'"),
+    ("color=red", "takes tls=, verify=, proxy= and max=, not 'color=red'"),
+    ("=on", "takes tls=, verify=, proxy= and max=, not '=on'"),
+    ("xmpps://h tls=off", "xmpps:// is TLS from the first byte, which tls=off contradicts"),
+    ("xmpps://h tls=optional", "which tls=optional contradicts"),
+    ("tls=off verify=on", "with tls=off there is no certificate to verify"),
+    ("xmpp://127.1.2.3 verify=on", "verify=on needs tls=required or tls=optional beside it"),
+    ("unix:/x verify=on", "verify=on needs tls=required or tls=optional beside it"),
+])
+def test_what_follows_a_domain_is_refused_if_it_is_wrong(check, words, complaint):
+    verdict = check(f"BoshDomain A.example {words}\n")
+    assert not verdict.ok
+    assert "BoshDomain a.example: " in verdict.err and complaint in verdict.err
+
+
+def test_domain_needs_a_name(check):
+    assert "BoshDomain takes the name of an XMPP domain" in check("BoshDomain\n").err
+
+
+@pytest.mark.parametrize("pattern", ["*", "*.a.example"])
+def test_strangers_get_no_proxy_header(check, pattern):
+    verdict = check(f"BoshDomain {pattern} proxy=v2\n")
+    assert not verdict.ok
+    assert f"BoshDomain {pattern}: proxy= needs an address" in verdict.err
 
 
 def test_list_of_a_host_replaces_the_main_list(check):
@@ -277,14 +345,170 @@ def test_domain_twice_in_one_list_is_an_error(check):
     verdict = check("BoshDomain a.example\nBoshDomain A.example. xmpp://127.0.0.1:5222\n")
     assert not verdict.ok
     assert "BoshDomain a.example is given twice" in verdict.err
+    assert "BoshDomain *.a is given twice" in check("BoshDomain *.a\nBoshDomain *.A.\n").err
+    assert check("BoshDomain *\nBoshDomain *.a\nBoshDomain a\n").ok
     assert check("BoshDomain a.example\n" + host("x.example", "BoshDomain a.example")).ok
+
+
+# How the server is spoken to: what the dump says of it, with BoshTLS as in the first column.
+@pytest.mark.parametrize("general,given,way", [
+    (None, "a.example", "where DNS says (SRV), TLS, certificate verified"),
+    ("optional", "a.example", "where DNS says (SRV), STARTTLS if it offers that, certificate verified"),
+    ("off", "a.example", "where DNS says (SRV), no TLS"),
+    ("off", "a.example tls=required", "where DNS says (SRV), TLS, certificate verified"),
+    (None, "a.example xmpp://h", "h:5222, STARTTLS, certificate verified"),
+    (None, "a.example xmpp://h verify=off", "h:5222, STARTTLS, certificate not verified"),
+    ("off", "a.example xmpps://h", "h:5223, TLS from the first byte, certificate verified"),
+    (None, "a.example xmpps://127.0.0.1", "127.0.0.1:5223, TLS from the first byte, certificate verified"),
+    ("off", "a.example xmpp://127.0.0.1", "127.0.0.1:5222, TLS if it requires that, certificate not verified"),
+    (None, "a.example xmpp://[0:0::1]:7", "[0:0::1]:7, TLS if it requires that, certificate not verified"),
+    (None, "a.example xmpp://[::2]", "[::2]:5222, STARTTLS, certificate verified"),
+    (None, "a.example xmpp://[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]:5222, STARTTLS, certificate verified"),
+    (None, "a.example xmpp://128.0.0.1", "128.0.0.1:5222, STARTTLS, certificate verified"),
+    (None, "a.example xmpp://localhost", "localhost:5222, TLS if it requires that, certificate not verified"),
+    (None, "a.example xmpp://x.localhost", "x.localhost:5222, STARTTLS, certificate verified"),
+    (None, "a.example unix:/x", "a socket, TLS if it requires that, certificate not verified"),
+    (None, "a.example unix:/x tls=required", "a socket, STARTTLS, certificate verified"),
+    (None, "localhost", "localhost:5222, TLS if it requires that, certificate not verified"),
+    (None, "a.localhost", "localhost:5222, TLS if it requires that, certificate not verified"),
+    (None, "*.localhost", "localhost:5222, TLS if it requires that, certificate not verified"),
+    (None, "127.0.0.1", "127.0.0.1:5222, TLS if it requires that, certificate not verified"),
+    (None, "192.0.2.1", "192.0.2.1:5222, STARTTLS, certificate verified"),
+    (None, "*", "where DNS says (SRV), TLS, certificate verified"),
+])
+def test_way_to_a_server(check, general, given, way):
+    verdict = check((f"BoshTLS {general}\n" if general else "") + f"BoshDomain {given}\n")
+    assert f"    # {given.split()[0]}: {way}\n" in verdict.out, verdict.err
+
+
+def test_inherited_domain_goes_the_way_of_its_host(check):
+    verdict = check("BoshDomain a.example\nBoshDomain b.example tls=required\n"
+                    + host("x.example", "BoshTLS off\nBoshTLSVerify off"))
+    main, own = verdict.out.split("virtual host ")
+    assert "# a.example: where DNS says (SRV), TLS, certificate verified\n" in main
+    assert "# a.example: where DNS says (SRV), no TLS\n" in own
+    assert "# b.example: where DNS says (SRV), TLS, certificate not verified\n" in own
+
+
+# ---- trust, networks, routes -------------------------------------------------------
+
+@pytest.mark.parametrize("value", ["on", "direct", "local", "require"])
+def test_tls_takes_one_of_its_words(check, value):
+    verdict = check(f'BoshTLS "{value}"\n')
+    assert not verdict.ok
+    assert f"BoshTLS takes required, optional or off, not '{value}'" in verdict.err
+    assert "BoshTLSVerify takes on or off, not 'none'" in check("BoshTLSVerify none").err
+
+
+def test_certificates_are_relative_to_the_server_root(check, tmp_path):
+    (tmp_path / "own ca.pem").write_text("# a comment\n-----BEGIN TRUSTED CERTIFICATE-----\n")
+    (tmp_path / "certs").mkdir()
+    verdict = check('BoshTLSCACertificateFile "own ca.pem"\nBoshTLSCACertificatePath certs\n')
+    assert verdict.ok, verdict.err
+    assert f'    BoshTLSCACertificateFile "{tmp_path}/own ca.pem"\n' in verdict.out
+    assert f"    BoshTLSCACertificatePath {tmp_path}/certs\n" in verdict.out
+
+
+@pytest.mark.parametrize("text", ["", "certificate", "-----BEGIN PRIVATE KEY-----\n",
+                                  "-----BEGIN CERTIFICATE REQUEST-----\n"])
+def test_file_without_a_certificate_is_refused(check, tmp_path, text):
+    (tmp_path / "ca.pem").write_text(text)
+    for where in ("BoshTLSCACertificateFile ca.pem",
+                  host("a.example", "BoshTLSCACertificateFile ca.pem")):
+        verdict = check(where + "\n")
+        assert not verdict.ok
+        assert (f"BOSH0006: BoshTLSCACertificateFile {tmp_path}/ca.pem: holds no certificate in "
+                "PEM form" in verdict.err)
+
+
+def test_certificates_that_are_not_there_are_refused(check, tmp_path):
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    for directive, path, why in (("File", "none.pem", "No such file"), ("File", ".", "is not a file"),
+                                 ("Path", "nowhere", "No such file"), ("Path", "ca.pem", "Not a dir")):
+        verdict = check(f"BoshTLSCACertificate{directive} {path}\n")
+        assert not verdict.ok
+        assert re.search(rf"BOSH0006: BoshTLSCACertificate{directive} {tmp_path}/?\S*: {why}",
+                         verdict.err), verdict.err
+        assert check(f"BoshTLSCACertificate{directive} {path}\n"
+                     f"BoshTLSCACertificate{directive} none\n").ok
+
+
+@pytest.mark.parametrize("directive", ["BoshTLSCACertificateFile", "BoshTLSCACertificatePath"])
+def test_path_that_is_too_long_is_refused(check, directive):
+    verdict = check(f"{directive} /{'x' * 255}\n")
+    assert not verdict.ok
+    assert f"{directive} takes a path of at most 255 bytes, not '/x" in verdict.err
+    assert not check(f'{directive} ""\n').ok
+
+
+def test_undo_certificates_of_the_main_server(check):
+    servers = check(f"BoshTLSCACertificateFile {CERTIFICATES}\nBoshTLSCACertificatePath /etc\n"
+                    + host("a.example", "BoshTLSCACertificateFile none")).servers
+    assert servers["a.example"]["BoshTLSCACertificateFile"] == "none"
+    assert servers["a.example"]["BoshTLSCACertificatePath"] == "/etc"
+
+
+@pytest.mark.parametrize("given,shown", [
+    ("10.0.0.0/8", "10.0.0.0/8"), ("127.0.0.1", "127.0.0.1"), ("127.0.0.1/32", "127.0.0.1"),
+    ("0.0.0.0/0", "0.0.0.0/0"), ("FD00::/8", "fd00::/8"), ("::1", "::1"), ("0:0::1/128", "::1"),
+    ("::/0", "::/0"), ("192.168.4.0/23", "192.168.4.0/23"), ("fe80::/10", "fe80::/10")])
+def test_network_is_normalised(check, given, shown):
+    verdict = check(f"BoshAddressAllow {given}\n")
+    assert verdict.servers["main server"]["BoshAddressAllow"] == [shown], verdict.err
+
+
+@pytest.mark.parametrize("network", [
+    "10", "10.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/255.0.0.0", "10.*",
+    "0x7f.0.0.1", "010.0.0.1", "256.0.0.0", "::1/129", "[::1]", "fe80::1%lo", "a.example", "all",
+    "10.0.0.0/8/8", "10.0.0.0/8,127.0.0.1"])
+def test_what_is_no_network_is_refused(check, network):
+    verdict = check(f'BoshAddressAllow "{network}"\n')
+    assert not verdict.ok
+    assert ("BoshAddressAllow takes networks such as 10.0.0.0/8 or fd00::/8, addresses such as "
+            f"127.0.0.1, or none; not '{network}'" in verdict.err)
+
+
+@pytest.mark.parametrize("network,hint", [
+    ("10.1.2.3/8", "write 10.0.0.0/8"), ("192.168.1.0/23", "write 192.168.0.0/23"),
+    ("fd00::1/8", "write fd00::/8"), ("::ffff:10.0.0.0/104", "write the IPv4 address itself")])
+def test_network_that_means_another_is_refused(check, network, hint):
+    verdict = check(f"BoshAddressAllow {network}\n")
+    assert not verdict.ok and f"BoshAddressAllow {network}: " in verdict.err
+    assert hint in verdict.err
+
+
+def test_networks_are_few(check):
+    eight = " ".join(f"10.0.0.{n}" for n in range(8))
+    assert check(f"BoshAddressAllow {eight}\n").ok
+    verdict = check(f"BoshAddressAllow {eight}\nBoshAddressAllow ::1\n")
+    assert not verdict.ok and "BoshAddressAllow takes 8 networks at most" in verdict.err
+
+
+@pytest.mark.parametrize("given,shown", [
+    ("XMPP.example.org.:05222", "xmpp.example.org:5222"), ("[FD00::1]:65535", "[fd00::1]:65535"),
+    ("127.0.0.1:1", "127.0.0.1:1")])
+def test_route_is_normalised(check, given, shown):
+    verdict = check(f"BoshRoute {given}\n")
+    assert verdict.servers["main server"]["BoshRoute"] == [shown], verdict.err
+
+
+@pytest.mark.parametrize("route", [
+    "a.example", "a.example:", "a.example:0", "a.example:65536", "a.example:x", ":5222",
+    "xmpp:a.example:5222", "xmpp://a.example:5222", "::1:5222", "[::1]", "127.1:5222", "*:5222",
+    "u@a.example:5222", "a.example:5222/x", "b\u00fccher.example:5222"])
+def test_what_is_no_route_is_refused(check, route):
+    verdict = check(f'BoshRoute "{route}"\n')
+    assert not verdict.ok
+    assert "BoshRoute takes HOST:PORT, with a name, an IPv4 address or an [IPv6 address]" in verdict.err
 
 
 # ---- lists and other words ------------------------------------------------------
 
 @pytest.mark.parametrize("directive, first, second", [
     ("BoshDomainGone", "a.example", "b.example"),
-    ("BoshAllowOrigin", "https://a.example", "http://b.example:8080")])
+    ("BoshAllowOrigin", "https://a.example", "http://b.example:8080"),
+    ("BoshAddressAllow", "127.0.0.1", "fd00::/8"),
+    ("BoshRoute", "a.example:5222", "[::1]:5222")])
 def test_list_may_be_in_one_line_or_several_and_be_emptied(check, directive, first, second):
     servers = check(f"{directive} {first} {second}\n"
                     + host("same.example", "") + host("empty.example", f"{directive} none")
@@ -359,7 +583,8 @@ def test_compress_takes_on_or_off(check, value):
     assert not verdict.ok and f"BoshCompress takes on or off, not '{value}'" in verdict.err
 
 
-@pytest.mark.parametrize("name", ["user@a.example", "a..b", "xmpp://a", "a.example:5222", "*"])
+@pytest.mark.parametrize("name", ["user@a.example", "a..b", "xmpp://a", "a.example:5222", "*",
+                                  "*.a.example"])
 def test_what_is_no_domain_cannot_be_gone(check, name):
     verdict = check(f"BoshDomainGone {name}\n")
     assert not verdict.ok
@@ -397,6 +622,23 @@ def test_location_of_the_main_server_is_inherited(check):
     (LOCATION, "BOSH0003: /http-bind is served by mod_bosh, but no BoshDomain is given"),
     ("BoshDomain a.example\nBoshDomain b.example\nBoshDomainGone B.example",
      "BOSH0004: b.example is named by BoshDomain and by BoshDomainGone"),
+    ("BoshDomain a.example tls=off\n" + host("x.example", "BoshDomain b.example"),
+     "BOSH0007: BoshDomain a.example: without TLS, passwords and messages pass through the network"),
+    ("BoshTLS off\nBoshDomain a.example\n" + host("x.example", "BoshHold 2"),
+     "BOSH0007: BoshDomain a.example: without TLS"),
+    ("BoshDomain a.example\n" + host("x.example", "BoshTLS off"),
+     "BOSH0007: BoshDomain a.example: without TLS"),
+    ("BoshDomain a.example verify=off\n" + host("x.example", "BoshTLSVerify off"),
+     "BOSH0008: BoshDomain a.example: verify=off: anybody on the way to the XMPP server"),
+    ("BoshDomain *\n" + host("x.example", ""), "BOSH0009: BoshDomain * without an address"),
+    ("BoshTLSVerify off\n" + host("x.example", ""), "BOSH0010: BoshTLSVerify off: anybody"),
+    (host("x.example", "BoshTLSVerify off"), "BOSH0010: BoshTLSVerify off: anybody"),
+    ("BoshTLS off\nBoshRoute a.example:5222 [::1]:5222\n" + host("x.example", ""),
+     "BOSH0011: BoshRoute a.example:5222 and BoshTLS off"),
+    ("BoshTLS off\nBoshDomain localhost tls=off\nBoshDomain a.example unix:/x tls=off\n"
+     "BoshDomain b.example xmpp://127.0.0.2 tls=off\nBoshDomain c.example tls=required\n"
+     "BoshDomain d.example xmpps://127.0.0.1 verify=off\n", None),
+    ("BoshDomain * xmpp://127.0.0.1\nBoshDomain *.a.example\n", None),
     ("BoshMaxPause 0\n", None),
     ("BoshDomainGone b.example\n" + host("a.example", "BoshDomain a.example"), None),
     ("BoshDomain a.example\n" + LOCATION, None),
