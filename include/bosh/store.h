@@ -106,6 +106,11 @@ void bosh_store_unblock(bosh_store_t *store, uint32_t child);
 
 /* ---- front: requests ---------------------------------------------------- */
 
+#define BOSH_MAX_NETWORKS 8
+typedef struct bosh_network_t {
+    uint8_t bytes[16];
+    uint8_t family /* 4 or 6; 0: unused */, bits;
+} bosh_network_t; /* v4 in the first 4 bytes */
 /* What the connector needs to open the stream. Zero-terminated strings. */
 typedef struct bosh_upstream_t {
     char to[256];
