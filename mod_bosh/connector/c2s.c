@@ -239,7 +239,7 @@ void c2s_part(c2s_t *c, bosh_str_t words)
     up_log_unsent(c);
     if (link.sock && up_last_words(c, words)) {
         watch_set(&c->watch, 0);
-        c->link = (link_t){ NULL, NULL };
+        c->link = (link_t){ 0 };
         part_begin(c->k, &link);
     }
 }

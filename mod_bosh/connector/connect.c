@@ -17,6 +17,7 @@
 #include <apr_strings.h>
 
 #include "connector_int.h"
+#include "policy.h"
 
 /* An address that does not answer leaves time for the next; for the last one there is as
  * much as BoshConnectTimeout gives. */
@@ -208,7 +209,7 @@ static const char *objection(const c2s_t *c, const address_t *a)
     if (u->tls == BOSH_TLS_LOCAL && a->family != AF_UNIX && !is_loopback(a)) {
         return "not a loopback address: passwords would pass in the clear";
     }
-    if (u->reach == BOSH_REACH_SRV && !policy_is_public(a) && !policy_is_in(u->networks, a)) {
+    if (u->reach == BOSH_REACH_SRV && !policy_is_allowed(u->networks, a)) {
         return "its address is not a public one, and BoshAddressAllow does not list it: refused";
     }
     return NULL;
@@ -316,7 +317,7 @@ void connect_begin(c2s_t *c)
     case BOSH_REACH_UNIX: on_addresses(c, &path, 1, NULL); break;
     case BOSH_REACH_HOST: names_find(c->k->names, u->host, u->port, on_addresses, c); break;
     default:
-        names_find_service(c->k->names, u->host, u->tls != BOSH_TLS_OFF, on_targets, c);
+        names_find_service(c->k->names, u->host, u->tls != BOSH_TLS_OFF, true, on_targets, c);
         break;
     }
 }

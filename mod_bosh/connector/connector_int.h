@@ -4,10 +4,12 @@
  *
  *   loop.c     poll; then mail, clocks, knocks
  *   watch.c    sockets in the pollset
- *   names.c    host names to addresses, by c-ares
- *   service.c  an XMPP domain to targets: SRV
- *   policy.c   which addresses may be reached
- *   connect.c  from targets to a connected socket
+ *   names.c    host names to addresses
+ *   service.c  XMPP domains to addresses: SRV
+ *   srv.c      which SRV records are usable, and their order
+ *   channel.c  c-ares, which asks name servers for these
+ *   policy.c   which addresses a name may lead to
+ *   connect.c  from addresses to a connected socket
  *   proxy.c    who the client is, for the server
  *   secure.c   STARTTLS, direct TLS, or neither
  *   tls.c      OpenSSL: handshake, certificates
@@ -25,6 +27,9 @@
 
 #include "bosh/connector.h"
 #include "bosh/xml.h"
+
+#include "address.h"
+#include "tls.h"
 
 typedef struct connector_t connector_t;
 typedef struct c2s_t c2s_t;
@@ -47,37 +52,52 @@ void watch_init_file(watch_t *w, connector_t *k, apr_file_t *file,
                      void (*ready)(watch_t *, apr_int16_t));
 apr_status_t watch_set(watch_t *w, apr_int16_t events);
 
-/* ---- names.c ------------------------------------------------------------ */
+/* ---- names.c, service.c ------------------------------------------------- */
 
 #define MAX_ADDRESSES 8
 
-/* An address as c-ares gives it; ports are in place. */
-typedef struct address_t {
-    int family;
-    uint8_t bytes[16];
-    uint16_t port;
-} address_t;
-
 typedef struct names_t names_t;
 typedef void names_found_fn(void *baton, const address_t *list, unsigned n, const char *error);
+typedef void names_targets_fn(void *baton, const target_t *list, unsigned n, const char *error);
 
 apr_status_t names_create(names_t **names, connector_t *k, apr_pool_t *p);
 void names_destroy(names_t *names);
-/* Calls found() once, perhaps before returning; never if the baton was forgotten. */
+/* All of these call found() once, perhaps before returning; never if the baton was forgotten.
+ * n == 0: error says why, in words that last for ever. At most MAX_ADDRESSES.
+ *
+ * The addresses of a host: */
 void names_find(names_t *names, const char *host, uint16_t port, names_found_fn *found,
                 void *baton);
-void names_forget(names_t *names, void *baton);
+/* Where the server of an XMPP domain may be, in the order to try: by its SRV records, or else its
+ * own addresses. want_direct: also where TLS begins with the first byte; want_starttls: also where
+ * it does not. Addresses are as DNS says them: policy.h is for the caller. Name servers that are
+ * dead are given up after 8 s for each question; there may be several, one after the other. */
+void names_find_service(names_t *names, const char *domain, bool want_direct, bool want_starttls,
+                        names_targets_fn *found, void *baton);
+/* Whatever was asked for with that baton. */
+void names_forget(names_t *names, const void *baton);
 /* Timeouts of its own; call now and then. */
 void names_tick(names_t *names);
+
+/* For tests: who is asked. */
+typedef struct names_source_t {
+    const char *path; /* NULL: /etc/resolv.conf */
+    uint16_t port;    /* of the name servers; 0: 53 */
+    int timeout_ms;   /* of the first try; 0: the usual */
+} names_source_t;
+
+void names_use_source(names_t *names, const names_source_t *source);
 
 /* ---- link.c ------------------------------------------------------------- */
 
 typedef struct link_t {
     apr_socket_t *sock; /* NULL: not open */
     tls_t *tls;         /* NULL: none */
+    bool owes;          /* TLS has to write before it can read on */
 } link_t;
 
-/* As apr_socket_send() and apr_socket_recv() of a socket that never blocks. */
+/* As apr_socket_send() and apr_socket_recv() of a socket that never blocks. What was not
+ * taken is sent next, before anything else. */
 apr_status_t link_send(link_t *l, const char *p, apr_size_t *n);
 apr_status_t link_recv(link_t *l, char *p, apr_size_t *n);
 /* Bytes that no poll would tell of. */

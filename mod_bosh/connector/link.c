@@ -3,14 +3,36 @@
 
 #include "connector_int.h"
 
+static apr_status_t status_of(tls_result_t result)
+{
+    switch (result) {
+    case TLS_DONE: return APR_SUCCESS;
+    case TLS_WANTS_READ:
+    case TLS_WANTS_WRITE: return APR_EAGAIN;
+    case TLS_CLOSED:
+    case TLS_CUT: return APR_EOF;
+    default: return APR_EGENERAL;
+    }
+}
+
 apr_status_t link_send(link_t *l, const char *p, apr_size_t *n)
 {
-    return l->tls ? tls_write(l->tls, p, n) : apr_socket_send(l->sock, p, n);
+    size_t len = *n;
+
+    return l->tls ? status_of(tls_write(l->tls, p, len, n)) : apr_socket_send(l->sock, p, n);
 }
 
 apr_status_t link_recv(link_t *l, char *p, apr_size_t *n)
 {
-    return l->tls ? tls_read(l->tls, p, n) : apr_socket_recv(l->sock, p, n);
+    size_t size = *n;
+    tls_result_t result;
+
+    if (!l->tls) {
+        return apr_socket_recv(l->sock, p, n);
+    }
+    result = tls_read(l->tls, p, size, n);
+    l->owes = result == TLS_WANTS_WRITE;
+    return status_of(result);
 }
 
 bool link_has_more(const link_t *l)

@@ -1,116 +1,126 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * Host names to addresses, without blocking: c-ares asks, the loop polls its
- * sockets. Literal addresses need no asking, /etc/hosts is read by c-ares.
+ * Host names to addresses, without blocking: c-ares asks. Literal addresses need no asking,
+ * /etc/hosts is read by c-ares.
  */
 
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <ares.h>
 #include <arpa/inet.h>
+#include <arpa/nameser.h>
 #include <netinet/in.h>
 
-#include <apr_portable.h>
+#include "names_int.h"
 
-#include "connector_int.h"
+/* ---- questions ---------------------------------------------------------- */
 
-/* Sockets c-ares has open at once; it opens one per server and protocol. */
-#define MAX_SOCKETS 32
-
-typedef struct query_t {
-    struct query_t *next;
-    names_t *names;
-    names_found_fn *found;
-    void *baton; /* NULL: nobody wants the answer any more */
-    uint16_t port;
-} query_t;
-
-typedef struct asock_t {
-    watch_t watch; /* first */
-    names_t *names;
-    apr_socket_t *shell;
-    ares_socket_t fd; /* ARES_SOCKET_BAD: free */
-} asock_t;
-
-struct names_t {
-    connector_t *k;
-    ares_channel channel;
-    query_t *queries;
-    asock_t sockets[MAX_SOCKETS];
-};
-
-static void on_socket(watch_t *w, apr_int16_t events)
+question_t *question_new(names_t *n, channel_kind_t kind, answered_fn *answered, void *baton)
 {
-    asock_t *a = (asock_t *)w;
-    ares_socket_t r = events & (APR_POLLIN | APR_POLLHUP | APR_POLLERR) ? a->fd : ARES_SOCKET_BAD;
-    ares_socket_t o = events & APR_POLLOUT ? a->fd : ARES_SOCKET_BAD;
+    question_t *q = calloc(1, sizeof(*q));
 
-    ares_process_fd(a->names->channel, r, o);
+    if (!q) {
+        return NULL;
+    }
+    q->channel = channel_get(n, kind);
+    if (!q->channel) {
+        free(q);
+        return NULL;
+    }
+    q->channel->questions++;
+    q->names = n;
+    q->answered = answered;
+    q->baton = baton;
+    q->deadline = n->k->now + QUESTION_MS;
+    q->next = n->questions;
+    n->questions = q;
+    return q;
 }
 
-static asock_t *find_socket(names_t *n, ares_socket_t fd)
+static void deliver(question_t *q, int status, const struct ares_addrinfo *info,
+                    const struct ares_srv_reply *srv)
 {
-    for (unsigned i = 0; i < MAX_SOCKETS; i++) {
-        if (n->sockets[i].fd == fd) {
-            return &n->sockets[i];
+    if (q->baton) {
+        q->answered(q, status, info, srv);
+        q->baton = NULL;
+    }
+}
+
+/* c-ares has called back. */
+static void end(question_t *q)
+{
+    question_t **at = &q->names->questions;
+
+    while (*at != q) {
+        at = &(*at)->next;
+    }
+    *at = q->next;
+    q->channel->questions--;
+    free(q);
+}
+
+static void on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+    question_t *q = arg;
+
+    (void)timeouts;
+    deliver(q, status, info, NULL); /* NULL with an error */
+    if (info) {
+        ares_freeaddrinfo(info);
+    }
+    end(q);
+}
+
+void question_ask_addresses(question_t *q, const char *host)
+{
+    struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+
+    ares_getaddrinfo(q->channel->ares, host, NULL, &hints, on_addresses, q);
+}
+
+static void on_srv(void *arg, int status, int timeouts, unsigned char *bytes, int len)
+{
+    question_t *q = arg;
+    struct ares_srv_reply *srv = NULL;
+
+    (void)timeouts;
+    if (status == ARES_SUCCESS && q->baton) {
+        status = ares_parse_srv_reply(bytes, len, &srv);
+    }
+    deliver(q, status, NULL, srv);
+    if (srv) {
+        ares_free_data(srv);
+    }
+    end(q);
+}
+
+/* No search domain is appended: that is ares_search()'s. */
+void question_ask_srv(question_t *q, const char *name)
+{
+    ares_query(q->channel->ares, name, ns_c_in, ns_t_srv, on_srv, q);
+}
+
+void questions_forget(names_t *n, const void *baton)
+{
+    for (question_t *q = n->questions; q; q = q->next) {
+        if (q->baton == baton) {
+            q->baton = NULL;
         }
     }
-    return NULL;
 }
 
-/* c-ares tells which sockets it wants polled, and for what; neither: it closes. */
-static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable)
+/* Whoever is told may ask something else: that is put in front of the list. */
+static void end_patience(names_t *n)
 {
-    names_t *n = data;
-    asock_t *a = find_socket(n, fd);
-    apr_int16_t events = (apr_int16_t)((readable ? APR_POLLIN : 0) | (writable ? APR_POLLOUT : 0));
-
-    if (!a && events) {
-        a = find_socket(n, ARES_SOCKET_BAD);
-        if (!a) {
-            return; /* its query times out */
-        }
-        a->fd = fd;
-        apr_os_sock_put(&a->shell, &a->fd, n->k->pool);
-        watch_init_socket(&a->watch, n->k, a->shell, on_socket);
-    }
-    if (a) {
-        watch_set(&a->watch, events);
-        if (!events) {
-            a->fd = ARES_SOCKET_BAD;
+    for (question_t *q = n->questions; q; q = q->next) {
+        if (n->k->now >= q->deadline) {
+            deliver(q, ARES_ETIMEOUT, NULL, NULL);
         }
     }
 }
 
-apr_status_t names_create(names_t **names, connector_t *k, apr_pool_t *p)
-{
-    names_t *n = apr_pcalloc(p, sizeof(*n));
-    struct ares_options o = { .timeout = 2000, .tries = 2 };
-
-    o.sock_state_cb = on_socket_state;
-    o.sock_state_cb_data = n;
-    n->k = k;
-    for (unsigned i = 0; i < MAX_SOCKETS; i++) {
-        n->sockets[i].fd = ARES_SOCKET_BAD;
-        n->sockets[i].names = n;
-    }
-    if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS
-        || ares_init_options(&n->channel, &o,
-                             ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES)
-               != ARES_SUCCESS) {
-        return APR_EGENERAL;
-    }
-    *names = n;
-    return APR_SUCCESS;
-}
-
-void names_destroy(names_t *n)
-{
-    ares_destroy(n->channel);
-    ares_library_cleanup();
-}
+/* ---- addresses of one name ---------------------------------------------- */
 
 static unsigned copy_addresses(const struct ares_addrinfo *info, uint16_t port, address_t *list)
 {
@@ -132,75 +142,90 @@ static unsigned copy_addresses(const struct ares_addrinfo *info, uint16_t port, 
     return n;
 }
 
-static void unlink_query(query_t *q)
+static void on_found(question_t *q, int status, const struct ares_addrinfo *info,
+                     const struct ares_srv_reply *srv)
 {
-    query_t **at = &q->names->queries;
-
-    while (*at != q) {
-        at = &(*at)->next;
-    }
-    *at = q->next;
-}
-
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
-{
-    query_t *q = arg;
     address_t list[MAX_ADDRESSES];
-    unsigned n = info ? copy_addresses(info, q->port, list) : 0; /* NULL with an error */
+    unsigned n = info ? copy_addresses(info, q->port, list) : 0;
 
-    (void)timeouts;
-    if (info) {
-        ares_freeaddrinfo(info);
-    }
-    unlink_query(q);
-    if (q->baton) {
-        q->found(q->baton, list, n, status == ARES_SUCCESS ? NULL : ares_strerror(status));
-    }
-    free(q);
+    (void)srv;
+    q->found(q->baton, list, n, status == ARES_SUCCESS ? NULL : ares_strerror(status));
 }
 
 /* c-ares 1.18 was seen asking name servers for "127.0.0.1". */
-static bool parse_literal(const char *host, uint16_t port, address_t *a)
+bool names_parse_literal(const char *host, uint16_t port, address_t *a)
 {
-    a->port = port;
-    a->family = AF_INET;
+    char inside[INET6_ADDRSTRLEN];
+    size_t len = strlen(host);
+
+    *a = (address_t){ .port = port, .family = AF_INET };
     if (inet_pton(AF_INET, host, a->bytes) == 1) {
         return true;
     }
     a->family = AF_INET6;
+    if (host[0] == '[' && host[len - 1] == ']' && len - 2 < sizeof(inside)) {
+        memcpy(inside, host + 1, len - 2);
+        inside[len - 2] = '\0';
+        host = inside;
+    }
     return inet_pton(AF_INET6, host, a->bytes) == 1;
 }
 
 void names_find(names_t *n, const char *host, uint16_t port, names_found_fn *found, void *baton)
 {
     address_t literal;
-    struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-    query_t *q;
+    question_t *q;
 
-    if (parse_literal(host, port, &literal)) {
+    if (names_parse_literal(host, port, &literal)) {
         found(baton, &literal, 1, NULL);
         return;
     }
-    q = malloc(sizeof(*q));
+    q = question_new(n, SEARCHING, on_found, baton);
     if (!q) {
         found(baton, NULL, 0, "out of memory");
         return;
     }
-    *q = (query_t){ .next = n->queries, .names = n, .found = found, .baton = baton, .port = port };
-    n->queries = q;
-    ares_getaddrinfo(n->channel, host, NULL, &hints, on_answer, q);
+    q->found = found;
+    q->port = port;
+    question_ask_addresses(q, host);
 }
 
-void names_forget(names_t *n, void *baton)
+/* ---- life --------------------------------------------------------------- */
+
+apr_status_t names_create(names_t **names, connector_t *k, apr_pool_t *p)
 {
-    for (query_t *q = n->queries; q; q = q->next) {
-        if (q->baton == baton) {
-            q->baton = NULL;
-        }
+    names_t *n = apr_pcalloc(p, sizeof(*n));
+
+    *names = n;
+    n->k = k;
+    channels_init_sockets(n);
+    return ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS ? APR_SUCCESS : APR_EGENERAL;
+}
+
+void names_use_source(names_t *n, const names_source_t *source)
+{
+    n->source = *source;
+}
+
+void names_forget(names_t *n, const void *baton)
+{
+    questions_forget(n, baton);
+    services_forget(n, baton);
+}
+
+/* c-ares calls back for all it was asked: then nobody must be left who asks something more. */
+void names_destroy(names_t *n)
+{
+    for (question_t *q = n->questions; q; q = q->next) {
+        q->baton = NULL;
     }
+    services_forget(n, NULL);
+    channels_destroy(n);
+    ares_library_cleanup();
 }
 
 void names_tick(names_t *n)
 {
-    ares_process_fd(n->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    channels_tick(n);
+    end_patience(n);
 }

@@ -51,7 +51,8 @@ static void begin_handshake(c2s_t *c, bool is_direct)
                         .ca_file = u->ca_file,
                         .ca_path = u->ca_path,
                         .verify = u->verify && mode(c) != BOSH_TLS_LOCAL,
-                        .direct = is_direct };
+                        .direct = is_direct,
+                        .now = c->k->now };
     const char *error = NULL;
     apr_os_sock_t fd;
 
