@@ -108,7 +108,7 @@ static socklen_t fill_unix(struct sockaddr_storage *ss, const char *path)
     struct sockaddr_un *un = (struct sockaddr_un *)ss;
 
     un->sun_family = AF_UNIX;
-    snprintf(un->sun_path, sizeof(un->sun_path), "%s", path); /* the front saw that it fits */
+    bosh_str_copy(un->sun_path, sizeof(un->sun_path), bosh_str(path)); /* too long: "" */
     return sizeof(*un);
 }
 

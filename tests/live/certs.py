@@ -2,7 +2,9 @@
 """Throw-away certificates, made by the openssl program: one for httpd at 127.0.0.1, and
 those of an authority of the tests' own, good and bad."""
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 
 EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -26,10 +28,10 @@ def _openssl(*args):
 
 
 class Authority:
-    """`file` holds its certificate."""
+    """`file` holds its certificate. clean_up() in the end."""
 
-    def __init__(self, directory):
-        self.directory = str(directory)
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="bosh-ca-")
         self.count = 0
         self.file, self.key = self._path("ca.crt"), self._path("ca.key")
         _openssl("req", "-x509", *EC, "-days", 30, "-subj", "/CN=Test authority",
@@ -38,7 +40,9 @@ class Authority:
                  "-keyout", self.key, "-out", self.file)
         for name in (self.directory, self.file):  # a connector is not root
             os.chmod(name, 0o755)
-        os.chmod(os.path.dirname(self.directory), 0o755)
+
+    def clean_up(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def _path(self, name):
         return os.path.join(self.directory, name)

@@ -18,8 +18,17 @@ AUTH = ("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>"
 
 
 @pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return certs.Authority(tmp_path_factory.mktemp("ca"))
+def ca():
+    authority = certs.Authority()
+    yield authority
+    authority.clean_up()
+
+
+@pytest.fixture(scope="module")
+def other():
+    authority = certs.Authority()
+    yield authority
+    authority.clean_up()
 
 
 @pytest.fixture
@@ -121,8 +130,7 @@ def test_other_certificates_are_refused(reach, fronts, ca, new_session, fake, mo
 
 
 def test_unknown_authority_is_refused_and_verify_off_is_not(reach, fronts, ca, new_session, fake,
-                                                             tmp_path):
-    other = certs.Authority(tmp_path)
+                                                             other):
     front = fronts(*other.issue(dns=["echo.fake"]))
     server = reach(front)
     refused(server, bosh.Endpoint(server.port), new_session, "authority")
@@ -165,9 +173,9 @@ def test_direct_tls_never_falls_back(reach, fronts, ca, new_session, fake):
 @pytest.mark.parametrize("features,secured", [("", False), (OFFERED, False), (REQUIRED, True)],
                          ids=["none", "offered", "required"])
 def test_loopback_uses_tls_only_where_the_server_wants_it(reach, fronts, ca, new_session, fake,
-                                                          features, secured, tmp_path):
+                                                          features, secured, other):
     """Its certificate does not matter: plain would do."""
-    front = fronts(*certs.Authority(tmp_path).issue(dns=["snakeoil"]), features=features)
+    front = fronts(*other.issue(dns=["snakeoil"]), features=features)
     if not secured:
         front.mode = "plain"
     server = reach(front, "")
@@ -186,8 +194,7 @@ def test_optional_tls(reach, fronts, ca, new_session, fake, features, secured):
     assert len(front.protocols) == secured
 
 
-def test_authority_file_that_changes_is_read_again(reach, fronts, ca, new_session, fake, tmp_path):
-    other = certs.Authority(tmp_path)
+def test_authority_file_that_changes_is_read_again(reach, fronts, ca, new_session, fake, other):
     server = reach(fronts(*other.issue(dns=["echo.fake"])))
     endpoint = bosh.Endpoint(server.port)
     refused(server, endpoint, new_session, "authority")

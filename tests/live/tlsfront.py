@@ -86,7 +86,7 @@ class TlsFront:
         return data
 
     def _start_tls(self, sock):
-        header = self._read_until(sock, b"version='1.0'>")
+        header = self._read_until(sock, b"?>") + self._read_until(sock, b">")
         domain = re.search(rb" to='([^']*)'", header)
         version = " version='%s'" % self.version if self.version else ""
         features = "<stream:features>%s</stream:features>" % self.features if self.version else ""
