@@ -67,17 +67,20 @@ bool window_is_overactive(bosh_session_t *s, uint64_t rid, uint8_t asks, bosh_ms
            && !is_released(slot_at(s, s->next_answer), now);
 }
 
-/* An answer that is still being written stays a little longer: the next one waits for
- * it, even if its client aborted all that it sent since. */
+/* Without acks, as many as a client may have open (section 14.3). One that is still being
+ * written stays longer: the next one waits for it, even if its client aborted all that it
+ * sent since; and so does one that was never written, because its process died: its client
+ * may have gone on with its other requests before it sees that. */
 static bool is_outdated(const bosh_session_t *s, const bosh_slot_t *slot)
 {
-    uint64_t keep = slot->writing || s->terms.acks ? BOSH_MAX_KEPT : s->terms.requests;
+    bool is_strict = slot->written && !slot->writing && !s->terms.acks;
+    uint64_t keep = is_strict ? s->terms.requests : BOSH_MAX_KEPT;
 
     return slot->rid + keep < s->next_answer || (slot->rid <= s->acked && !slot->writing);
 }
 
 /* With acks, answers are kept until they are acknowledged (section 14.3), which a client
- * may never do: beyond the newest ones only as long as they are small. */
+ * may never do: beyond the newest ones, with acks or without, only as long as they are small. */
 static uint64_t oldest_that_fits(const bosh_session_t *s)
 {
     uint64_t bytes = 0;
@@ -98,7 +101,7 @@ static uint64_t oldest_that_fits(const bosh_session_t *s)
 void window_trim(step_t *st)
 {
     bosh_session_t *s = st->s;
-    uint64_t oldest = s->terms.acks ? oldest_that_fits(s) : 0;
+    uint64_t oldest = oldest_that_fits(s);
 
     for (unsigned i = 0; i < BOSH_SLOTS; i++) {
         bosh_slot_t *slot = &s->slots[i];

@@ -351,10 +351,11 @@ class Session:
 
     def is_behind(self):
         """Something is to be repeated first; or its answer would leave the window, which
-        has `requests` answers, and more with acks."""
+        has `requests` answers, and more with acks. Who asks again for what it has must not
+        tell meanwhile that it has it."""
         most = KEPT_WITH_ACKS if self.acks else KEPT
         return self.probing or any(
-            r.wire is None or (r.copies > 1 and self.rid + 1 - r.rid >= most)
+            r.wire is None or r.peek or (r.copies > 1 and self.rid + 1 - r.rid >= most)
             for r in self.open.values())
 
     def act(self, now):

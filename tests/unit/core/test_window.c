@@ -103,6 +103,25 @@ static void repeats_as_many_answers_as_requests(void **state)
     }
 }
 
+/* Its process died before it wrote; meanwhile the client goes on with its other requests. */
+static void an_answer_that_was_never_written_is_kept_longer(void **state)
+{
+    const bosh_action_t *a;
+
+    (void)state;
+    exchange(1);
+    d.s.leg[0].has_down = 1;
+    d.now += 100;
+    assert_int_equal(request(&d, R + 1, 0)->kind, BOSH_DO_ANSWER);
+    hangs_up(&d, R + 1, d.holder);
+    exchange(5);
+    a = request(&d, R + 1, 0);
+    assert_int_equal(a->kind, BOSH_DO_REPEAT);
+    assert_int_equal(a->slot, (R + 1) % BOSH_SLOTS);
+    exchange(1);
+    assert_ended(request(&d, R + 1, 0), BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_RID);
+}
+
 static void too_old_and_too_high_get_the_same_answer(void **state)
 {
     bosh_action_t low, high;
@@ -310,6 +329,7 @@ int main(void)
         cmocka_unit_test_setup(one_more_is_let_in_to_pause_or_terminate, open_session),
         cmocka_unit_test_setup(far_too_high_rids_end_the_session, open_session),
         cmocka_unit_test_setup(repeats_as_many_answers_as_requests, open_session),
+        cmocka_unit_test_setup(an_answer_that_was_never_written_is_kept_longer, open_session),
         cmocka_unit_test_setup(too_old_and_too_high_get_the_same_answer, open_session),
         cmocka_unit_test_setup(too_old_a_copy_of_a_client_that_has_gone_says_nothing, open_session),
         cmocka_unit_test_setup(rids_before_the_first_end_the_session, open_session),

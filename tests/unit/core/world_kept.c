@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * Answers are kept until the client cannot ask for them: as many as `requests`, or until
- * they are acknowledged. An answer once fixed is repeated as it was.
+ * Answers are kept until the client cannot ask for them: as many as `requests`, more of those
+ * that were never written, or until they are acknowledged. An answer once fixed is repeated as it was.
  */
 
 #include "world.h"
@@ -62,7 +62,9 @@ static bool is_being_written(world_t *w, uint64_t rid)
 /* Too many, or acknowledged. */
 static bool is_outdated(world_t *w, uint64_t rid)
 {
-    uint64_t keep = w->s.terms.acks || is_being_written(w, rid) ? KEPT : w->s.terms.requests;
+    bool is_strict =
+        world_fate(w, rid)->was_written && !is_being_written(w, rid) && !w->s.terms.acks;
+    uint64_t keep = is_strict ? w->s.terms.requests : KEPT;
 
     return w->next_answer - rid > keep || (rid <= w->acked && !is_being_written(w, rid));
 }
@@ -72,7 +74,7 @@ static bool is_too_much(world_t *w, uint64_t rid)
 {
     uint64_t bytes = 0;
 
-    if (!w->s.terms.acks || is_being_written(w, rid)) {
+    if (is_being_written(w, rid)) {
         return false;
     }
     for (uint64_t newer = rid; newer + w->s.terms.requests < w->next_answer; newer++) {
@@ -100,13 +102,13 @@ static uint64_t newest_too_much(world_t *w)
 
 void world_check_drop(world_t *w, const bosh_action_t *a)
 {
-    uint64_t rid = w->next_answer - 1;
+    uint64_t rid = w->next_answer - 1, too_old = newest_too_much(w);
 
     while (rid % BOSH_SLOTS != a->slot) {
         rid--;
     }
     assert_false(world_fate(w, rid)->dropped);
-    assert_true(is_outdated(w, rid) || rid <= newest_too_much(w) || w->had_stuck);
+    assert_true(is_outdated(w, rid) || rid <= too_old || w->had_stuck);
     if (is_being_written(w, rid)) {
         assert_true(w->next_answer - rid > KEPT || w->had_stuck);
         w->had_stuck = true;
@@ -141,7 +143,7 @@ void world_check_kept(world_t *w)
             continue;
         }
         assert_true(slot->rid == rid && slot->state == BOSH_SLOT_ANSWERED);
-        assert_false(is_outdated(w, rid));
+        assert_false(has_settled && is_outdated(w, rid));
         assert_false(has_settled && is_too_much(w, rid));
         assert_int_equal(bosh_session_is_undelivered(&w->s, rid % BOSH_SLOTS),
                          is_undelivered(w, rid));
