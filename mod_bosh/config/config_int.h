@@ -89,7 +89,8 @@ bool bosh_config_is_loopback(const char *host);
 bool bosh_config_read_tls(const char *text, int *tls);
 const char *bosh_config_tls_word(bosh_tls_t tls);
 
-/* As one would write them. */
+/* ---- text.c: as one would write them ------------------------------------------- */
+
 const char *bosh_config_domain_text(apr_pool_t *p, const bosh_domain_t *domain);
 const char *bosh_config_address_text(apr_pool_t *p, const bosh_domain_t *domain);
 const char *bosh_config_host_text(apr_pool_t *p, const char *host, apr_port_t port);
