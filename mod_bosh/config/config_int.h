@@ -103,6 +103,8 @@ const bosh_domain_t *bosh_config_listed(const bosh_conf_t *conf, const char *nam
 
 /* Logs a file of certificates that is not there, or not one; and says false. */
 bool bosh_config_check_trust(const server_rec *s, apr_pool_t *p);
+/* Logs one that the connector will not be allowed to read. */
+void bosh_config_warn_trust(const server_rec *s, apr_pool_t *p);
 
 /* ---- the others ---------------------------------------------------------------- */
 
