@@ -131,18 +131,3 @@ const char *bosh_config_parse_address(apr_pool_t *p, const char *text, bosh_doma
         " bytes at most, not '%s'",
         (apr_size_t)MAX_PATH, text);
 }
-
-const char *bosh_config_host_text(apr_pool_t *p, const char *host, apr_port_t port)
-{
-    bool is_ipv6 = strchr(host, ':') != NULL;
-
-    return apr_psprintf(p, "%s%s%s:%d", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", (int)port);
-}
-
-const char *bosh_config_address_text(apr_pool_t *p, const bosh_domain_t *d)
-{
-    return d->reach == BOSH_REACH_UNIX
-               ? apr_pstrcat(p, UNIX, d->host, NULL)
-               : apr_pstrcat(p, d->is_direct ? "xmpps://" : "xmpp://",
-                             bosh_config_host_text(p, d->host, d->port), NULL);
-}

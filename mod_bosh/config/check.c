@@ -143,6 +143,10 @@ void bosh_config_warn(server_rec *main_server, apr_pool_t *ptemp)
         if (s == main_server || conf->tls_verify != main_conf->tls_verify) {
             warn_verify(s, conf);
         }
+        if (s == main_server || conf->ca_file != main_conf->ca_file
+            || conf->ca_path != main_conf->ca_path) {
+            bosh_config_warn_trust(s, ptemp);
+        }
         warn_domains(s, conf, ptemp);
     }
 }

@@ -89,7 +89,8 @@ bool bosh_config_is_loopback(const char *host);
 bool bosh_config_read_tls(const char *text, int *tls);
 const char *bosh_config_tls_word(bosh_tls_t tls);
 
-/* As one would write them. */
+/* ---- text.c: as one would write them ------------------------------------------- */
+
 const char *bosh_config_domain_text(apr_pool_t *p, const bosh_domain_t *domain);
 const char *bosh_config_address_text(apr_pool_t *p, const bosh_domain_t *domain);
 const char *bosh_config_host_text(apr_pool_t *p, const char *host, apr_port_t port);
@@ -102,6 +103,8 @@ const bosh_domain_t *bosh_config_listed(const bosh_conf_t *conf, const char *nam
 
 /* Logs a file of certificates that is not there, or not one; and says false. */
 bool bosh_config_check_trust(const server_rec *s, apr_pool_t *p);
+/* Logs one that the connector will not be allowed to read. */
+void bosh_config_warn_trust(const server_rec *s, apr_pool_t *p);
 
 /* ---- the others ---------------------------------------------------------------- */
 

@@ -179,27 +179,6 @@ const char *bosh_config_parse_details(apr_pool_t *p, int words, char *const word
     return error ? error : find_contradiction(p, d);
 }
 
-const char *bosh_config_domain_text(apr_pool_t *p, const bosh_domain_t *d)
-{
-    const char *text = d->name;
-
-    if (d->fixed) {
-        const char *address = bosh_config_address_text(p, d);
-
-        text = apr_pstrcat(p, text, " ", bosh_config_quoted(p, address), NULL);
-    }
-    if (d->tls != BOSH_UNSET) {
-        text = apr_pstrcat(p, text, " tls=", bosh_config_tls_word((bosh_tls_t)d->tls), NULL);
-    }
-    if (d->verify != BOSH_UNSET) {
-        text = apr_pstrcat(p, text, d->verify ? " verify=on" : " verify=off", NULL);
-    }
-    if (d->proxy) {
-        text = apr_psprintf(p, "%s proxy=v%u", text, d->proxy);
-    }
-    return d->max ? apr_psprintf(p, "%s max=%u", text, d->max) : text;
-}
-
 /* ---- what a client asks for ------------------------------------------------- */
 
 static bool fits(const bosh_domain_t *d, const char *name)

@@ -8,13 +8,6 @@
 #include "apr_file_io.h"
 #include "apr_strings.h"
 
-const char *bosh_config_quoted(apr_pool_t *p, const char *text)
-{
-    return text[strcspn(text, " \"'\\")]
-               ? apr_pstrcat(p, "\"", ap_escape_quotes(p, text), "\"", NULL)
-               : text;
-}
-
 /* What the line means with all other directives. */
 static void dump_way(apr_file_t *out, apr_pool_t *p, const bosh_conf_t *conf,
                      const bosh_domain_t *d)

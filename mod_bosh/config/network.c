@@ -66,13 +66,3 @@ const char *bosh_config_parse_network(apr_pool_t *p, const char *text, bosh_netw
     }
     return NULL;
 }
-
-const char *bosh_config_network_text(apr_pool_t *p, const bosh_network_t *network)
-{
-    bool is_ipv4 = network->family == 4;
-    char text[INET6_ADDRSTRLEN];
-
-    inet_ntop(is_ipv4 ? AF_INET : AF_INET6, network->bytes, text, sizeof(text));
-    return network->bits == (is_ipv4 ? 32 : 128) ? apr_pstrdup(p, text)
-                                                 : apr_psprintf(p, "%s/%u", text, network->bits);
-}

@@ -6,11 +6,13 @@
 #include "config_int.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "apr_file_info.h"
 #include "apr_file_io.h"
 #include "apr_strings.h"
 #include "http_log.h"
+#include "unixd.h"
 
 APLOG_USE_MODULE(bosh);
 
@@ -93,6 +95,40 @@ static bool is_good(const server_rec *s, const char *directive, const char *path
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, BOSHNO(0006) "%s %s: %s", directive, path, error);
     }
     return !error;
+}
+
+/* Of other groups that the user is in, nobody asks. */
+static bool is_for_user(const apr_finfo_t *info)
+{
+    apr_fileperms_t bit = info->user == ap_unixd_config.user_id     ? APR_FPROT_UREAD
+                          : info->group == ap_unixd_config.group_id ? APR_FPROT_GREAD
+                                                                    : APR_FPROT_WREAD;
+
+    return (info->protection & bit) != 0;
+}
+
+static void warn_user(const server_rec *s, apr_pool_t *p, const char *directive, const char *path)
+{
+    apr_finfo_t info;
+
+    if (*path && apr_stat(&info, path, APR_FINFO_PROT | APR_FINFO_OWNER, p) == APR_SUCCESS
+        && !is_for_user(&info)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     BOSHNO(0012) "%s %s: httpd's user %s may not be able to read it, and is who "
+                                  "has to",
+                     directive, path, ap_unixd_config.user_name);
+    }
+}
+
+/* The connector reads them, which is not root any more. */
+void bosh_config_warn_trust(const server_rec *s, apr_pool_t *p)
+{
+    const bosh_conf_t *conf = bosh_config(s);
+
+    if (geteuid() == 0) {
+        warn_user(s, p, "BoshTLSCACertificateFile", conf->ca_file);
+        warn_user(s, p, "BoshTLSCACertificatePath", conf->ca_path);
+    }
 }
 
 bool bosh_config_check_trust(const server_rec *s, apr_pool_t *p)

@@ -153,7 +153,7 @@ def test_listed_route_is_followed(at, fake, fake_server):
 @pytest.mark.parametrize("where, route", [
     ("routed", "xmpp:127.0.0.1:{other}"), ("routed", "127.0.0.1:{port}"), ("routed", None),
     ("routed", "xmpp:127.1:{port}"), ("routed", "xmpp:localhost:{port}"), ("routed", "xmpp:"),
-    ("routed", "xmpp:[127.0.0.1:{port}"), ("routed", "xmpps:127.0.0.1:{port}"),
+    ("routed", "xmpp:[127.0.0.1:{port}"), ("routed", "xmpps:127.0.0.1:{port}"), ("routed", "http:127.0.0.1:{port}"),
     ("routed", "xmpp:127.0.0.1:{port} "), ("routed", "xmpp: 127.0.0.1:{port}"),
     ("routed", "xmpp://127.0.0.1:{port}"), ("routed", "xmpp:127.0.0.1:+{port}"),
     ("routed", "xmpp:]:{port}"), ("routed", "xmpp::{port}"), ("routed", "xmpp:" + "x" * 5000),

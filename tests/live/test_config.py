@@ -29,6 +29,8 @@ LISTS = ("BoshDomain", "BoshDomainGone", "BoshAllowOrigin", "BoshAddressAllow", 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 OTHER_CERTIFICATE = sorted(glob.glob("/etc/ssl/certs/*.pem"))[0]
 
+UNPRIVILEGED = "www-data"  # as in httpd.py
+
 LOCATION = '<Location "/http-bind">\nSetHandler bosh\n</Location>\n'
 
 
@@ -419,6 +421,17 @@ def test_file_without_a_certificate_is_refused(check, tmp_path, text):
         assert not verdict.ok
         assert (f"BOSH0006: BoshTLSCACertificateFile {tmp_path}/ca.pem: holds no certificate in "
                 "PEM form" in verdict.err)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="httpd stays who starts it")
+@pytest.mark.parametrize("mode, warned", [(0o600, True), (0o640, True), (0o644, False)])
+def test_certificates_for_root_only_are_warned_of(check, tmp_path, mode, warned):
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "ca.pem").chmod(mode)
+    verdict = check(f"User {UNPRIVILEGED}\nBoshTLSCACertificateFile ca.pem\n" + host("a.example", ""))
+    assert verdict.ok, verdict.err
+    assert verdict.err.count(f"BOSH0012: BoshTLSCACertificateFile {tmp_path}/ca.pem: httpd's user "
+                             f"{UNPRIVILEGED} may not be able to read it") == warned
 
 
 def test_certificates_that_are_not_there_are_refused(check, tmp_path):
