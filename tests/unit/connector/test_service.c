@@ -20,6 +20,7 @@
 
 #include "names_int.h"
 
+#include "../base/torture.h"
 #include "dns.h"
 
 #define PATIENCE BOSH_SEC(20)
@@ -596,6 +597,21 @@ static void on_addresses(void *baton, const address_t *list, unsigned n, const c
     r->error = error;
 }
 
+/* Of /etc/hosts, or because it is what it is. */
+static void localhost_is_no_matter_for_name_servers(void **state)
+{
+    result_t r;
+
+    (void)state;
+    begin(none, 0);
+    r = find("localhost", true, true);
+    assert_true(r.n >= 1);
+    assert_int_equal(r.list[0].address.port, 5222);
+    assert_int_equal(dns_count(&dns, "localhost", DNS_A), 0);
+    assert_int_equal(dns_count(&dns, "localhost", DNS_AAAA), 0);
+    end();
+}
+
 /* Names that an administrator wrote may be short ones. */
 static void names_of_the_configuration_are_searched_for(void **state)
 {
@@ -667,6 +683,31 @@ static void one_may_ask_from_within_an_answer(void **state)
     names_find_service(k.names, "gone.example", true, true, on_found, &r);
     wait_calls(&r, 2);
     assert_int_equal(r.n, 3);
+    end();
+}
+
+/* c-ares takes some for a server that cannot be reached, and asks once more. */
+static void look_up(void *baton, bool may_fail)
+{
+    result_t r = { 0 };
+    bosh_msec_t until = bosh_now() + PATIENCE;
+
+    (void)baton;
+    names_find_service(k.names, "both.example", true, true, on_found, &r);
+    while ((r.calls == 0 || k.names->questions) && bosh_now() < until) {
+        turn();
+    }
+    channels_destroy(k.names); /* so that all is given back */
+    assert_int_equal(r.calls, 1);
+    assert_true(may_fail || r.n == 3);
+    assert_null(k.names->services);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    begin(both, 100);
+    print_message("# each of %ld allocations failed\n", torture(look_up, NULL));
     end();
 }
 
@@ -760,11 +801,13 @@ int main(void)
         cmocka_unit_test(answers_with_another_id_are_not_heard),
         cmocka_unit_test(what_is_no_name_is_not_asked_for),
         cmocka_unit_test(addresses_are_not_asked_for),
+        cmocka_unit_test(localhost_is_no_matter_for_name_servers),
         cmocka_unit_test(names_of_the_configuration_are_searched_for),
         cmocka_unit_test(whoever_was_forgotten_is_not_told),
         cmocka_unit_test(the_end_tells_nobody),
         cmocka_unit_test(one_may_ask_from_within_an_answer),
         cmocka_unit_test(another_resolv_conf_is_for_new_questions),
+        cmocka_unit_test(every_allocation_may_fail),
     };
 
     return cmocka_run_group_tests_name("service", tests, set_up, tear_down);
