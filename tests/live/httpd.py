@@ -51,12 +51,13 @@ class Httpd:
     """domains: list of (domain, "xmpp://host:port" or None). extra: directives of
     the main server. vhosts: {name: directives}, each a plain virtual host on a port
     of its own. The attributes port, tls_port and port_of[name] tell where. daemon:
-    started with -k start instead of in the foreground; debug: with -X, one process."""
+    started with -k start instead of in the foreground; debug: with -X, one process.
+    wrapper: words in front of the command; what they run must become httpd by exec()."""
 
     def __init__(self, domains=(), extra="", vhosts=None, mpm="event", threads=25,
                  servers=1, server_limit=None, async_factor=20, max_connections=0,
                  keep_alive_timeout=15, log_level="notice bosh:debug", with_bosh=True,
-                 daemon=False, debug=False, location_extra="", environment=None):
+                 daemon=False, debug=False, location_extra="", environment=None, wrapper=()):
         self.domains, self.extra, self.vhosts = list(domains), extra, dict(vhosts or {})
         self.mpm, self.threads, self.servers = mpm, threads, servers
         self.server_limit = server_limit or servers
@@ -65,6 +66,7 @@ class Httpd:
         self.with_bosh, self.daemon, self.debug = with_bosh, daemon, debug
         self.location_extra = location_extra
         self.environment = dict(environment or {})
+        self.wrapper = list(wrapper)
         self._seen = {}         # log file inode -> bytes checked already
         self._marker = b"BOSH_LIVE_TEST=" + uuid.uuid4().hex.encode()
         self._process = None
@@ -181,7 +183,8 @@ class Httpd:
 
     def command(self, *args):
         """Runs the httpd binary with this configuration, e.g. command("-t")."""
-        return subprocess.run([APACHE, "-f", self.conf] + list(args), env=self._environment(),
+        return subprocess.run(self.wrapper + [APACHE, "-f", self.conf] + list(args),
+                              env=self._environment(),
                               preexec_fn=allow_cores, capture_output=True, text=True,
                               timeout=60 * PATIENCE)
 
@@ -195,7 +198,7 @@ class Httpd:
                 # A session of its own: a restart signals the whole process group.
                 mode = "-X" if self.debug else "-DFOREGROUND"
                 self._process = subprocess.Popen(
-                    [APACHE, "-f", self.conf, mode], env=self._environment(),
+                    self.wrapper + [APACHE, "-f", self.conf, mode], env=self._environment(),
                     stdin=subprocess.DEVNULL, stdout=err, stderr=err, cwd="/",
                     preexec_fn=allow_cores, start_new_session=True)
             self.parent = self._process.pid
