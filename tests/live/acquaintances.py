@@ -1,14 +1,12 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Two users of a real XMPP server, romeo and juliet, and what they do with each other:
 the same for every server and for every way to reach it."""
-import bosh
 from strictxml import CLIENT
 
 
-def pair(new_session, server, domain, accounts, **how):
-    """Both logged in through this httpd."""
-    endpoint = bosh.Endpoint(server.port)
-    return [new_session(endpoint).login(domain, user, accounts[user], **how)
+def pair(new_session, endpoint, server, **how):
+    """Both logged in."""
+    return [new_session(endpoint).login(server.domain, user, server.accounts[user], **how)
             for user in ("romeo", "juliet")]
 
 

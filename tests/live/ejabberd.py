@@ -172,7 +172,7 @@ class Ejabberd:
         self._process = None
         if os.path.exists(self._path("ready")):
             os.unlink(self._path("ready"))
-        # The helpers end by themselves when the node is gone.
+        # The helpers end by themselves when the node is gone. An epmd would not.
         until(lambda: not self.processes(), 10, "ejabberd's helpers to end")
 
     def restart(self):
@@ -180,7 +180,8 @@ class Ejabberd:
         return self.start()
 
     def stop(self):
+        """Its data goes as well, so there is nothing that it has to put in order before."""
         try:
-            self.shut_down()
+            self.shut_down(signal.SIGKILL)
         finally:
             shutil.rmtree(self.root, ignore_errors=True)
