@@ -15,6 +15,9 @@
 
 #include "pki.h"
 
+#define SRV_NAME  "1.3.6.1.5.5.7.8.7"
+#define XMPP_ADDR "1.3.6.1.5.5.7.8.5"
+
 EVP_PKEY *pki_key(void)
 {
     static EVP_PKEY *key;
@@ -42,7 +45,7 @@ static void set_other(GENERAL_NAME *gn, const char *oid, int type, const pki_nam
 {
     ASN1_TYPE *value = ASN1_TYPE_new();
 
-    ASN1_TYPE_set(value, type, string(type, n));
+    ASN1_TYPE_set(value, type, type == V_ASN1_BOOLEAN ? value : (void *)string(type, n));
     assert_true(GENERAL_NAME_set0_othername(gn, OBJ_txt2obj(oid, 1), value) == 1);
 }
 
@@ -54,8 +57,11 @@ static GENERAL_NAME *general_name(const pki_name_t *n)
     case PKI_DNS: GENERAL_NAME_set0_value(gn, GEN_DNS, string(V_ASN1_IA5STRING, n)); break;
     case PKI_MAIL: GENERAL_NAME_set0_value(gn, GEN_EMAIL, string(V_ASN1_IA5STRING, n)); break;
     case PKI_IP: GENERAL_NAME_set0_value(gn, GEN_IPADD, a2i_IPADDRESS(n->text)); break;
-    case PKI_SRV: set_other(gn, "1.3.6.1.5.5.7.8.7", V_ASN1_IA5STRING, n); break;
-    default: set_other(gn, "1.3.6.1.5.5.7.8.5", V_ASN1_UTF8STRING, n); break;
+    case PKI_SRV: set_other(gn, SRV_NAME, V_ASN1_IA5STRING, n); break;
+    case PKI_SRV_UTF8: set_other(gn, SRV_NAME, V_ASN1_UTF8STRING, n); break;
+    case PKI_XMPP_IA5: set_other(gn, XMPP_ADDR, V_ASN1_IA5STRING, n); break;
+    case PKI_XMPP_TRUE: set_other(gn, XMPP_ADDR, V_ASN1_BOOLEAN, n); break;
+    default: set_other(gn, XMPP_ADDR, V_ASN1_UTF8STRING, n); break;
     }
     return gn;
 }

@@ -12,7 +12,17 @@
 
 /* For subjectAltName; len 0: text is NUL-terminated. */
 typedef struct pki_name_t {
-    enum { PKI_NONE, PKI_DNS, PKI_SRV, PKI_XMPP, PKI_IP, PKI_MAIL } kind;
+    enum {
+        PKI_NONE,
+        PKI_DNS,
+        PKI_SRV,
+        PKI_XMPP,
+        PKI_IP,
+        PKI_MAIL,
+        PKI_XMPP_IA5, /* of types that the standard does not give them */
+        PKI_XMPP_TRUE,
+        PKI_SRV_UTF8
+    } kind;
     const char *text;
     int len;
 } pki_name_t;

@@ -163,6 +163,19 @@ static void refuses_names_with_a_nul(void **state)
     }
 }
 
+static void refuses_names_of_another_type(void **state)
+{
+    static const int kinds[] = { PKI_XMPP_IA5, PKI_XMPP_TRUE, PKI_SRV_UTF8 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        const char *name = kinds[i] == PKI_SRV_UTF8 ? "_xmpp-client.example.org" : "example.org";
+        pki_spec_t spec = { .names = { { kinds[i], name, 0 } } };
+
+        expect(&spec, "example.org", "names no domain");
+    }
+}
+
 static void takes_one_good_name_among_others(void **state)
 {
     pki_spec_t spec = { .cn = "other.example",
@@ -399,6 +412,7 @@ int main(void)
         cmocka_unit_test(takes_the_domain_as_xmpp_address),
         cmocka_unit_test(takes_an_address_for_an_address_only),
         cmocka_unit_test(refuses_names_with_a_nul),
+        cmocka_unit_test(refuses_names_of_another_type),
         cmocka_unit_test(takes_one_good_name_among_others),
         cmocka_unit_test(never_takes_the_common_name),
         cmocka_unit_test(tells_some_of_the_names_and_nothing_else),
