@@ -139,12 +139,13 @@ static tls_result_t finish(tls_t *t)
 
 tls_result_t tls_handshake(tls_t *t)
 {
+    unsigned asides = 0;
     tls_result_t r;
 
     if (t->is_done || t->is_broken) {
         return t->is_done ? TLS_DONE : TLS_FAILED;
     }
-    for (unsigned i = 0; i < MAX_ASIDES; i++) {
+    do {
         int rv;
 
         get_ready(t);
@@ -153,11 +154,16 @@ tls_result_t tls_handshake(tls_t *t)
             return finish(t);
         }
         r = result(t, rv);
-        if (!is_aside(t, r)) {
-            return r == TLS_CLOSED ? fail(t) : r;
-        }
+    } while (is_aside(t, r) && ++asides < MAX_ASIDES);
+    if (r == TLS_CLOSED) {
+        tls_say(t, "the server said goodbye in the middle of the handshake");
     }
-    tls_say(t, "the server does not come to the point");
+    else if (is_aside(t, r)) {
+        tls_say(t, "the server does not come to the point");
+    }
+    else {
+        return r;
+    }
     return fail(t);
 }
 

@@ -44,7 +44,7 @@ typedef enum tls_result_t {
 tls_t *tls_create(int fd, const tls_want_t *want, const char **error);
 /* Never TLS_CLOSED or TLS_CUT. */
 tls_result_t tls_handshake(tls_t *t);
-/* One record at most. *n > 0 with TLS_DONE, else 0. */
+/* One record at most; size > 0. *n > 0 with TLS_DONE, else 0. */
 tls_result_t tls_read(tls_t *t, void *p, size_t size, size_t *n);
 /* TLS_DONE: all of it. Else *n bytes were taken, and some of those after them may be on their
  * way already: the next call begins with the same bytes, and at least as many of them (they

@@ -29,7 +29,7 @@ typedef struct reference_t {
 struct tls_t {
     SSL *ssl;
     reference_t *reference; /* until the handshake is done */
-    char *reason;           /* the first one */
+    char *reason;
     int fd;
     int os_error;                  /* the socket's latest */
     uint8_t head[TLS_RECORD_HEAD]; /* what the server said first */
@@ -41,6 +41,7 @@ struct tls_t {
     bool is_shut;     /* we said close_notify */
     bool is_dry;      /* since the latest call, the socket had nothing (more) to read */
     bool is_eof;
+    bool is_vague; /* the reason */
     bool has_more; /* there was more to look at than one call does */
 };
 
@@ -72,7 +73,7 @@ unsigned tls_name_list(X509 *cert, bosh_buf_t *out);
 
 #define TLS_NOT_XMPP "something else than xmpp-client (ALPN)"
 
-/* The first reason stays. */
+/* The first reason stays, unless it is vague. */
 void tls_say(tls_t *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* From the error queue and what is known about the socket. */
 void tls_say_failed(tls_t *t);

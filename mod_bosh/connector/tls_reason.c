@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -14,13 +15,15 @@ void tls_say(tls_t *t, const char *fmt, ...)
     char text[800];
     va_list ap;
 
-    if (t->reason) {
+    if (t->reason && !t->is_vague) {
         return;
     }
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    free(t->reason);
     t->reason = strdup(text);
+    t->is_vague = false;
 }
 
 void tls_add_untrusted(bosh_buf_t *out, const void *p, size_t len, size_t max)
@@ -98,6 +101,19 @@ static void say_ssl(tls_t *t, unsigned long error)
     tls_say(t, "TLS failed: %s", words ? words : "OpenSSL does not say why");
 }
 
+/* A connection that ended says so too, but that is no more than what is known already. */
+static bool is_error_of_tls(unsigned long error)
+{
+#ifdef SSL_R_UNEXPECTED_EOF_WHILE_READING
+    if (ERR_GET_LIB(error) == ERR_LIB_SSL
+        && ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+        return false;
+    }
+#endif
+    return error != 0;
+}
+
+/* The socket's error comes last: it may be that of an alert that nobody waited for. */
 void tls_say_failed(tls_t *t)
 {
     unsigned long error = ERR_peek_error();
@@ -105,15 +121,16 @@ void tls_say_failed(tls_t *t)
     if (!t->is_done && is_no_tls(t)) {
         say_no_tls(t);
     }
+    else if (is_error_of_tls(error) || (!t->os_error && !t->is_eof)) {
+        say_ssl(t, error);
+    }
     else if (t->os_error) {
         tls_say(t, "%s%s",
                 t->is_done ? "" : "in the middle of the handshake: ", strerror(t->os_error));
-    }
-    else if (t->is_eof) {
-        tls_say(t, t->is_done ? "the server closed the connection without saying so (close_notify)"
-                              : "the server closed the connection in the middle of the handshake");
+        t->is_vague = true; /* what the server said last may be to read still */
     }
     else {
-        say_ssl(t, error);
+        tls_say(t, t->is_done ? "the server closed the connection without saying so (close_notify)"
+                              : "the server closed the connection in the middle of the handshake");
     }
 }

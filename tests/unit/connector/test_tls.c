@@ -419,6 +419,60 @@ static void reads_what_is_left_after_a_failed_write(void **state)
     pair_close(&p);
 }
 
+/* It verifies us, and does not like what it sees: in TLS 1.3 we have spoken by then. */
+static void what_the_server_said_explains_more_than_a_failed_write(void **state)
+{
+    tls_want_t want = pair_want();
+    SSL_CTX *ctx = context_of_version(TLS1_3_VERSION);
+    char text[64];
+    size_t n;
+    pair_t p;
+
+    (void)state;
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    pair_open(&p, &want, ctx);
+    assert_int_equal(pair_handshake(&p), TLS_DONE);
+    close(p.wire[0]);
+    assert_int_equal(tls_write(p.tls, "x", 1, &n), TLS_FAILED);
+    expect_reason(&p, "Broken pipe");
+    p.wire[0] = dup(p.server_fd);
+    assert_int_equal(tls_read(p.tls, text, sizeof(text), &n), TLS_FAILED);
+    expect_reason(&p, "certificate required");
+    pair_close(&p);
+}
+
+static void a_goodbye_in_mid_handshake_is_a_failure(void **state)
+{
+    static const unsigned char goodbye[] = { 21, 3, 3, 0, 2, 1, 0 };
+    tls_want_t want = pair_want();
+    pair_t p;
+
+    (void)state;
+    pair_open(&p, &want, NULL);
+    assert_int_equal(send(p.server_fd, goodbye, sizeof(goodbye), 0), sizeof(goodbye));
+    assert_int_equal(pair_handshake(&p), TLS_FAILED);
+    expect_reason(&p, "goodbye in the middle of the handshake");
+    pair_close(&p);
+}
+
+/* Our alert finds nobody: that is not why. */
+static void a_failed_alert_is_not_the_reason(void **state)
+{
+    static const unsigned char odd[] = { 22, 3, 3, 0, 4, 99, 0, 0, 0 }; /* no such message */
+    tls_want_t want = pair_want();
+    pair_t p;
+
+    (void)state;
+    pair_open(&p, &want, NULL);
+    assert_int_equal(tls_handshake(p.tls), TLS_WANTS_READ);
+    assert_int_equal(send(p.wire[0], odd, sizeof(odd), 0), sizeof(odd));
+    close(p.wire[0]);
+    assert_int_equal(tls_handshake(p.tls), TLS_FAILED);
+    assert_null(strstr(tls_reason(p.tls), "pipe"));
+    p.wire[0] = dup(p.fd);
+    pair_close(&p);
+}
+
 static void a_broken_record_is_a_failure(void **state)
 {
     char buf[256], text[64];
@@ -776,6 +830,9 @@ int main(void)
         cmocka_unit_test(still_speaks_when_the_server_has_said_goodbye),
         cmocka_unit_test(says_goodbye_once),
         cmocka_unit_test(reads_what_is_left_after_a_failed_write),
+        cmocka_unit_test(what_the_server_said_explains_more_than_a_failed_write),
+        cmocka_unit_test(a_goodbye_in_mid_handshake_is_a_failure),
+        cmocka_unit_test(a_failed_alert_is_not_the_reason),
         cmocka_unit_test(a_broken_record_is_a_failure),
         cmocka_unit_test(carries_much_both_ways_at_once),
         cmocka_unit_test(changes_keys_while_it_carries),
