@@ -179,7 +179,7 @@ static void on_ready(watch_t *w, apr_int16_t events)
     if ((events & APR_POLLOUT) && !up_move(c)) {
         return;
     }
-    if (events & (APR_POLLIN | APR_POLLHUP | APR_POLLERR)) {
+    if (c->link.owes || (events & (APR_POLLIN | APR_POLLHUP | APR_POLLERR))) {
         down_ready(c);
     }
 }

@@ -12,7 +12,8 @@
  *   connect.c  from addresses to a connected socket
  *   proxy.c    who the client is, for the server
  *   secure.c   STARTTLS, direct TLS, or neither
- *   tls.c      OpenSSL: handshake, certificates
+ *   tls*.c     OpenSSL: handshakes, certificates
+ *   idn.c      domain names as DNS and certificates write them
  *   link.c     bytes, through TLS or not
  *   c2s.c      one client-to-server stream: states, beginning and end
  *   up.c       bytes from the store to the server
@@ -151,6 +152,7 @@ struct c2s_t {
     link_t link;
     secure_step_t step;
     const char *why; /* with REFUSES */
+    bool is_crowded; /* something followed <proceed/> */
     bosh_stream_t *stream;
     bosh_upstream_t *upstream;
     target_t target[MAX_ADDRESSES];

@@ -173,6 +173,17 @@ static bool feed(c2s_t *c, const char *p, size_t len)
     return false;
 }
 
+/* TLS may have to write before it can read on. */
+static void note_debt(c2s_t *c)
+{
+    if (c->link.owes) {
+        watch_set(&c->watch, c->watch.events | APR_POLLOUT);
+    }
+    else if (c->out.len == 0) {
+        watch_set(&c->watch, c->watch.events & (apr_int16_t)~APR_POLLOUT);
+    }
+}
+
 /* One read. False: c is gone. */
 static bool read_once(c2s_t *c, bool *is_empty)
 {
@@ -180,6 +191,7 @@ static bool read_once(c2s_t *c, bool *is_empty)
     apr_status_t rv = link_recv(&c->link, c->k->io, &n);
 
     *is_empty = n == 0;
+    note_debt(c);
     if (n > 0) {
         BOSH_CRASH_POINT("bytes-read-down");
         return feed(c, c->k->io, n);
@@ -205,7 +217,8 @@ void down_ready(c2s_t *c)
         c2s_end(c, c->condition, c->reason);
         return;
     }
-    read_once(c, &is_empty);
+    while (read_once(c, &is_empty) && (c->watch.events & APR_POLLIN) && link_has_more(&c->link)) {
+    }
 }
 
 bool down_look(c2s_t *c, unsigned reads)

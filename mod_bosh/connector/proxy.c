@@ -14,32 +14,33 @@
 #define V1_MAX 107 /* with its CR LF */
 #define V2_MAX 52  /* 16, and two IPv6 addresses and ports */
 
-/* An IPv4-mapped address counts as IPv4. False: not an address. */
-static bool parse(const char *text, int *family, uint8_t bytes[16])
-{
-    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
-    if (inet_pton(AF_INET, text, bytes) == 1) {
-        *family = AF_INET;
-        return true;
-    }
-    if (inet_pton(AF_INET6, text, bytes) != 1) {
-        return false;
-    }
-    *family = AF_INET6;
-    if (memcmp(bytes, mapped, sizeof(mapped)) == 0) {
-        memmove(bytes, bytes + 12, 4);
-        *family = AF_INET;
-    }
-    return true;
+/* As IPv6, IPv4 mapped into that. False: not an address. */
+static bool parse(const char *text, uint8_t bytes[16])
+{
+    memcpy(bytes, mapped, sizeof(mapped));
+    return inet_pton(AF_INET, text, bytes + 12) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
 }
 
-/* Both of one family, or nothing is known. */
+static bool is_ipv4(const uint8_t bytes[16])
+{
+    return memcmp(bytes, mapped, sizeof(mapped)) == 0;
+}
+
+/* Both of one family: behind another proxy (mod_remoteip) an IPv6 client may have come to an
+ * IPv4 address, and servers refuse to know nothing of the client. AF_UNSPEC: nothing is known. */
 static int ends(const bosh_upstream_t *u, uint8_t client[16], uint8_t local[16])
 {
-    int a, b;
-
-    return parse(u->client, &a, client) && parse(u->local, &b, local) && a == b ? a : AF_UNSPEC;
+    if (!parse(u->client, client) || !parse(u->local, local)) {
+        return AF_UNSPEC;
+    }
+    if (!is_ipv4(client) || !is_ipv4(local)) {
+        return AF_INET6;
+    }
+    memmove(client, client + 12, 4);
+    memmove(local, local + 12, 4);
+    return AF_INET;
 }
 
 static size_t write_v1(const bosh_upstream_t *u, char *out)

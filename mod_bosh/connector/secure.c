@@ -73,6 +73,7 @@ static void begin_handshake(c2s_t *c, bool is_direct)
 static void begin_starttls(c2s_t *c)
 {
     c->step = WAITS_FEATURES;
+    c->is_crowded = false;
     c->deadline = c->k->now + WORD_MS;
     if (c2s_open_stream(c)) {
         up_flush(c);
@@ -148,6 +149,9 @@ void secure_stanza(c2s_t *c, bosh_stanza_kind_t kind, bosh_str_t xml)
     else if (c->step == WAITS_PROCEED) {
         on_reply(c, xml);
     }
+    else if (c->step == PROCEEDS) {
+        c->is_crowded = true;
+    }
     else {
         c->step = REFUSES;
         c->why = "it said something out of turn before TLS: not taken for the server's word";
@@ -157,7 +161,7 @@ void secure_stanza(c2s_t *c, bosh_stanza_kind_t kind, bosh_str_t xml)
 /* What came with <proceed/>, in the clear, may be anybody's (CVE-2021-22947 and its like). */
 static bool is_alone(const c2s_t *c, const char *p, size_t len)
 {
-    return bosh_stream_is_resting(c->stream) && len > 0 && p[len - 1] == '>';
+    return !c->is_crowded && bosh_stream_is_resting(c->stream) && p[len - 1] == '>';
 }
 
 bool secure_fed(c2s_t *c, const char *p, size_t len, bosh_xml_verdict_t verdict)

@@ -17,6 +17,7 @@
 
 #include <apr_general.h>
 
+#include "idn.h"
 #include "names_int.h"
 
 #define XMPP_PORT 5222
@@ -331,20 +332,11 @@ static void ask_srv(service_t *s, bool direct)
 
 /* ---- the beginning ------------------------------------------------------ */
 
-/* Domains come from clients too. NULL: this can be asked for; copied without its dot. */
+/* Domains come from clients too. NULL: this can be asked for; copied as DNS writes it, without
+ * its dot. */
 static const char *refuse(const char *domain, char copy[SRV_NAME])
 {
-    size_t len = strlen(domain);
-
-    for (const char *p = domain; *p; p++) {
-        if (*p & 0x80) { /* no library for IDNA is needed for this alone */
-            return "DNS does not know names with letters other than A to Z: use the xn-- form";
-        }
-    }
-    if (len > 1 && domain[len - 1] == '.') {
-        len--;
-    }
-    if (!bosh_str_copy(copy, SRV_NAME, (bosh_str_t){ domain, len }) || !srv_is_name(copy)) {
+    if (!idn_to_ascii(copy, SRV_NAME, domain, strlen(domain)) || !srv_is_name(copy)) {
         return words(ARES_EBADNAME);
     }
     return NULL;

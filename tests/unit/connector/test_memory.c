@@ -205,7 +205,10 @@ static void ask(play_t *p, uint8_t asks, bosh_str_t payload)
                                           .connect_timeout = 15,
                                           .ver_major = 1,
                                           .ver_minor = 11 },
-                               .upstream = { .to = "a.example", .port = port },
+                               .upstream = { .to = "a.example",
+                                             .port = port,
+                                             .reach = BOSH_REACH_HOST,
+                                             .tls = BOSH_TLS_OFF },
                                .realm = REALM };
 
         bosh_str_copy(birth.upstream.host, sizeof(birth.upstream.host), bosh_str(p->host));

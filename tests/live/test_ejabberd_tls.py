@@ -96,7 +96,7 @@ def test_two_users_chat_and_leave(ejabberd, endpoint, new_session, way, encrypte
     friends = pair(new_session, endpoint(way), ejabberd)
     chat(*friends)
     for session in friends:
-        assert is_encrypted(ejabberd, session.jid) == encrypted
+        until(lambda: is_encrypted(ejabberd, session.jid) == encrypted, 5, "the log to say so")
         session.terminate()
         assert (session.ended.status, session.ended.condition) == (200, None)
         until(lambda: lines(ejabberd, "Closing c2s session for %s: Stream reset by peer"
@@ -129,9 +129,9 @@ def test_ejabberd_sees_the_browsers_address(ejabberd, httpd, endpoint, new_sessi
     session = new_session(endpoint(way))
     wire = session.free_wire()
     session.login(ejabberd.domain, "romeo", ejabberd.accounts["romeo"], wire=wire)
-    assert is_encrypted(ejabberd, session.jid) == encrypted
-    assert lines(ejabberd, "Accepted proxied connection 127.0.0.1:%d -> 127.0.0.1:%d"
-                 % (wire.client_port, httpd.port_of[way]))
+    until(lambda: is_encrypted(ejabberd, session.jid) == encrypted, 5, "the log to say so")
+    until(lambda: lines(ejabberd, "Accepted proxied connection 127.0.0.1:%d -> 127.0.0.1:%d"
+                        % (wire.client_port, httpd.port_of[way])), 5, "the address in the log")
 
 
 @pytest.mark.parametrize("way", ["proxy1far", "proxy2far"])
@@ -139,4 +139,5 @@ def test_ejabberd_sees_the_address_beyond_a_proxy_of_httpds(ejabberd, endpoint, 
                                                             way):
     before = len(lines(ejabberd, "authentication for juliet@", "from " + BEYOND))
     new_session(endpoint(way)).login(ejabberd.domain, "juliet", ejabberd.accounts["juliet"])
-    assert len(lines(ejabberd, "authentication for juliet@", "from " + BEYOND)) == before + 1
+    until(lambda: len(lines(ejabberd, "authentication for juliet@", "from " + BEYOND))
+          == before + 1, 5, "the address in ejabberd's log")
