@@ -224,8 +224,9 @@ class Httpd:
 
     def _has_all_threads(self):
         """The event MPM closes a connection that was kept alive when its next request finds
-        no idle worker; and a child that has just begun has few."""
-        return (self.mpm != "event" or self.debug
+        no idle worker; and a child that has just begun has few. Where httpd has too many, it
+        ends some at once."""
+        return (self.mpm != "event" or self.debug or "MaxSpareThreads" in self.extra
                 or (len(self.children()) >= min(self.servers, self.server_limit)
                     and all(procfs.threads(p) > self.threads for p in self.children())))
 
