@@ -256,10 +256,10 @@ void c2s_close(c2s_t *c, const bosh_up_t *up)
 {
     c->condition = (bosh_condition_t)up->condition;
     c->reason = (bosh_reason_t)up->reason;
-    if (c->state != STREAMING) {
+    if (c->state != STREAMING && !(c->state == SECURING && c->stream)) {
         c2s_end(c, c->condition, c->reason);
     }
-    else if (c->is_up) {
+    else if (c->state == STREAMING && c->is_up) {
         bounce_begin(c);
         bounce_move(c);
     }

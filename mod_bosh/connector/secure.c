@@ -18,7 +18,8 @@
 
 #include "connector_int.h"
 
-/* The server has this long for each of its words, and for the handshake. */
+/* The server has this long for each of its words, and for the handshake, unless there is no
+ * other one and plain will do: then it has as long as BoshConnectTimeout gives. */
 #define WORD_MS BOSH_SEC(5)
 
 #define STARTTLS "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
@@ -26,6 +27,13 @@
 static bosh_tls_t mode(const c2s_t *c)
 {
     return (bosh_tls_t)c->upstream->tls;
+}
+
+static void begin_waiting(c2s_t *c)
+{
+    bool is_only = c->tried == c->targets && mode(c) == BOSH_TLS_LOCAL;
+
+    c->deadline = is_only ? 0 : c->k->now + WORD_MS;
 }
 
 /* ---- the handshake -------------------------------------------------------- */
@@ -57,7 +65,7 @@ static void begin_handshake(c2s_t *c, bool is_direct)
     apr_os_sock_t fd;
 
     c->step = SHAKES_HANDS;
-    c->deadline = c->k->now + WORD_MS;
+    begin_waiting(c);
     apr_os_sock_get(&fd, c->link.sock);
     c->link.tls = tls_create(fd, &want, &error);
     if (c->link.tls) {
@@ -74,7 +82,7 @@ static void begin_starttls(c2s_t *c)
 {
     c->step = WAITS_FEATURES;
     c->is_crowded = false;
-    c->deadline = c->k->now + WORD_MS;
+    begin_waiting(c);
     if (c2s_open_stream(c)) {
         up_flush(c);
     }
@@ -173,7 +181,7 @@ bool secure_fed(c2s_t *c, const char *p, size_t len, bosh_xml_verdict_t verdict)
     switch (c->step) {
     case ASKS:
         c->step = WAITS_PROCEED;
-        c->deadline = c->k->now + WORD_MS;
+        begin_waiting(c);
         bosh_buf_add_z(&c->out, STARTTLS);
         return up_flush(c);
     case PROCEEDS:

@@ -148,7 +148,7 @@ def named(make_httpd, fake_server):
             server = stack.enter_context(Dns(zones))
             own = stack.enter_context(Resolver(server.address))
             port = fake_server.address.rsplit(":", 1)[1]
-            web = make_httpd(domains=[("echo.fake", "xmpp://%s:%s" % (HOST, port))],
+            web = make_httpd(domains=[("echo.fake", "xmpp://%s:%s tls=off" % (HOST, port))],
                              wrapper=own.wrapper, **how)
             return web, server, own
         yield make

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """TLS in front of a server that has none: direct, or by STARTTLS, honest or not. Behind it
 is the scripted server, say. It keeps what it was sent in the clear, and what TLS told."""
+import contextlib
 import re
 import select
 import socket
@@ -29,7 +30,7 @@ class TlsFront:
         self.context = context or self._context(cert, key)
         self.clear, self.names, self.protocols, self.alpn, self.errors = [], [], [], [], []
         self.proxy = []
-        self.accepted = 0
+        self.accepted = self.carried = 0  # connections; those that got as far as the backend
         self._open, self._threads = set(), []
         self._listener = socket.create_server((host, port))
         self.host, self.port = host, self._listener.getsockname()[1]
@@ -113,6 +114,7 @@ class TlsFront:
         return sock
 
     def _carry(self, sock):
+        self.carried += 1
         with socket.create_connection(("127.0.0.1", self.backend)) as back:
             sock.settimeout(None)
             while True:
@@ -129,6 +131,8 @@ class TlsFront:
         return b"".join(self.clear)
 
     def stop(self):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # its thread would accept one more
         self._listener.close()
         for sock in list(self._open):
             try:
