@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "connector_int.h"
 
@@ -93,6 +94,17 @@ static void set_name(c2s_t *c, uint64_t serial)
     }
 }
 
+/* By this connector alone. */
+static bool is_one_too_many(const c2s_t *c)
+{
+    uint32_t n = 0;
+
+    for (const c2s_t *other = c->k->all; other && c->upstream->max_streams; other = other->next) {
+        n += strcmp(other->upstream->to, c->upstream->to) == 0;
+    }
+    return n > c->upstream->max_streams;
+}
+
 void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
 {
     c2s_t *c = calloc(1, sizeof(*c));
@@ -121,7 +133,12 @@ void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
     bosh_log(BOSH_LOG_DEBUG, BOSHNO(1002) "%s: to %s at %s:%u", c->name, c->upstream->to,
              c->upstream->host, c->upstream->port);
     BOSH_CRASH_POINT("connecting");
-    connect_begin(c);
+    if (is_one_too_many(c)) {
+        connect_refuse(c, "there are as many streams to it as max= allows (BoshDomain)");
+    }
+    else {
+        connect_begin(c);
+    }
 }
 
 void c2s_close_socket(c2s_t *c)

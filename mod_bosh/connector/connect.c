@@ -70,10 +70,10 @@ static void add_place(char *out, size_t size, const c2s_t *c)
     char text[INET6_ADDRSTRLEN] = "";
     const address_t *a = c->tried ? &c->target[c->tried - 1].address : NULL;
 
-    if (u->reach == BOSH_REACH_UNIX) {
+    if (u->reach == BOSH_REACH_UNIX && !c->is_redirected) {
         snprintf(out, size, "%s", u->host);
     }
-    else if (u->reach == BOSH_REACH_HOST) {
+    else if (u->reach == BOSH_REACH_HOST && !c->is_redirected) {
         snprintf(out, size, "%s:%u", u->host, u->port);
     }
     else if (a && inet_ntop(a->family, a->bytes, text, sizeof(text))) {
@@ -92,6 +92,11 @@ static void fail(c2s_t *c, const char *why, bosh_condition_t condition)
     bosh_log(complaint_level(c, why), BOSHNO(1001) "%s: %s, the XMPP server of %s: %s", c->name,
              place, c->upstream->to, why);
     c2s_end(c, condition, BOSH_REASON_CONNECT_FAILED);
+}
+
+void connect_refuse(c2s_t *c, const char *why)
+{
+    fail(c, why, BOSH_COND_REMOTE_CONNECTION_FAILED);
 }
 
 /* It is we who have no descriptor or no memory: the server may be well. */
@@ -209,7 +214,8 @@ static const char *objection(const c2s_t *c, const address_t *a)
     if (u->tls == BOSH_TLS_LOCAL && a->family != AF_UNIX && !is_loopback(a)) {
         return "not a loopback address: passwords would pass in the clear";
     }
-    if (u->reach == BOSH_REACH_SRV && !policy_is_allowed(u->networks, a)) {
+    if (u->tls != BOSH_TLS_LOCAL && (u->reach == BOSH_REACH_SRV || c->is_redirected)
+        && !policy_is_allowed(u->networks, a)) {
         return "its address is not a public one, and BoshAddressAllow does not list it: refused";
     }
     return NULL;
@@ -302,9 +308,18 @@ static void on_addresses(void *baton, const address_t *list, unsigned n, const c
     target_t targets[MAX_ADDRESSES];
 
     for (unsigned i = 0; i < n; i++) {
-        targets[i] = (target_t){ .address = list[i], .direct = c->upstream->tls == BOSH_TLS_DIRECT };
+        targets[i] = (target_t){ .address = list[i], .direct = c->is_direct };
     }
     on_targets(baton, targets, n, error);
+}
+
+void connect_elsewhere(c2s_t *c, const char *host, uint16_t port)
+{
+    c->is_direct = c->target[c->tried - 1].direct;
+    c->state = FINDING;
+    c->deadline = 0;
+    c->tried = c->targets = 0;
+    names_find(c->k->names, host, port, on_addresses, c);
 }
 
 void connect_begin(c2s_t *c)
@@ -313,6 +328,7 @@ void connect_begin(c2s_t *c)
     const address_t path = { .family = AF_UNIX };
 
     c->state = FINDING;
+    c->is_direct = u->tls == BOSH_TLS_DIRECT;
     switch ((bosh_reach_t)u->reach) {
     case BOSH_REACH_UNIX: on_addresses(c, &path, 1, NULL); break;
     case BOSH_REACH_HOST: names_find(c->k->names, u->host, u->port, on_addresses, c); break;

@@ -14,6 +14,7 @@
  *   secure.c   STARTTLS, direct TLS, or neither
  *   tls*.c     OpenSSL: handshakes, certificates
  *   idn.c      domain names as DNS and certificates write them
+ *   redirect.c a server that says to see another host
  *   link.c     bytes, through TLS or not
  *   c2s.c      one client-to-server stream: states, beginning and end
  *   up.c       bytes from the store to the server
@@ -157,15 +158,17 @@ struct c2s_t {
     bosh_upstream_t *upstream;
     target_t target[MAX_ADDRESSES];
     uint8_t targets, tried;
-    char failure[256]; /* of the target that was tried last */
-    bool is_up;        /* the server answered our present stream header */
-    bool has_spoken;   /* something followed that header */
-    bool is_cut;       /* what was taken from the store may end within a stanza */
-    bool opens;        /* features came, and the store was not told yet */
-    bool was_opened;   /* the store knows */
-    bool stream_error; /* the server sent one */
-    bool closed;       /* the server sent its closing tag */
-    bool is_told;      /* what may be lost is in the log */
+    char failure[256];  /* of the target that was tried last */
+    bool is_direct;     /* where DNS does not say: TLS from the first byte */
+    bool is_redirected; /* the server said to see another host */
+    bool is_up;         /* the server answered our present stream header */
+    bool has_spoken;    /* something followed that header */
+    bool is_cut;        /* what was taken from the store may end within a stanza */
+    bool opens;         /* features came, and the store was not told yet */
+    bool was_opened;    /* the store knows */
+    bool stream_error;  /* the server sent one */
+    bool closed;        /* the server sent its closing tag */
+    bool is_told;       /* what may be lost is in the log */
     bosh_condition_t condition;
     bosh_reason_t reason;
     bosh_buf_t out;      /* taken from the store, not yet written */
@@ -203,9 +206,19 @@ void c2s_destroy(c2s_t *c);
 /* ---- connect.c ---------------------------------------------------------- */
 
 void connect_begin(c2s_t *c);
+/* Not even tried. c is gone, or has only its last stanzas to deliver. */
+void connect_refuse(c2s_t *c, const char *why);
 /* The present target is of no use, for this reason: the next one. c may be gone. */
 void connect_failed(c2s_t *c, const char *why);
 void connect_ready(c2s_t *c);
+/* To another host than was found. c may be gone. */
+void connect_elsewhere(c2s_t *c, const char *host, uint16_t port);
+
+/* ---- redirect.c --------------------------------------------------------- */
+
+/* The server ended its stream with an error. True: it said to see another host, and that is
+ * done; c may be gone. */
+bool redirect_follow(c2s_t *c);
 
 /* ---- proxy.c ------------------------------------------------------------ */
 

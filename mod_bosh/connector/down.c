@@ -121,6 +121,9 @@ static void end_refused(c2s_t *c, bosh_xml_verdict_t verdict)
  * that is out. */
 static void end_by_server(c2s_t *c)
 {
+    if (c->stream_error && redirect_follow(c)) {
+        return;
+    }
     if (c->state != CLOSING) {
         c2s_part(c, BOSH_STR(CLOSING_TAG));
     }

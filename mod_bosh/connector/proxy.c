@@ -68,7 +68,7 @@ static char *put_port(char *at, uint16_t port)
 
 static size_t write_v2(const bosh_upstream_t *u, char *out)
 {
-    static const char signature[12] = { '\r', '\n', '\r', '\n', 0,    '\r',
+    static const char signature[12] = { '\r', '\n', '\r', '\n', 0,   '\r',
                                         '\n', 'Q',  'U',  'I',  'T', '\n' };
     uint8_t client[16], local[16];
     int family = ends(u, client, local);

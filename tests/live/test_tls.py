@@ -213,3 +213,94 @@ def test_proxy_protocol_tells_the_client(reach, fronts, ca, new_session, fake):
     assert re.fullmatch(rb"PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ %d\r\n" % server.port,
                         front.proxy[0])
     session.terminate()
+
+
+# ---- see-other-host ----------------------------------------------------------------------------
+
+ELSEWHERE = ("<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>127.0.0.1:%d"
+             "</see-other-host></stream:error></stream:stream>")
+
+
+class Redirected:
+    """A session request on its way to one server, that says to see another."""
+
+    def __init__(self, reach, fronts, fake, first, second, **how):
+        self.fake, self.first, self.second = fake, fronts(*first), fronts(*second)
+        self.httpd = reach(self.first, domain="puppet.fake", **how)
+        self.wire = bosh.Endpoint(self.httpd.port).wire()
+        self.wire.send(bosh.body_bytes(rid=bosh.first_rid(), to="puppet.fake", ver="1.11",
+                                       wait="20", hold="1"))
+        self.say_elsewhere(0, self.second)
+
+    def connection(self, number):
+        """The XMPP server's: one behind each TLS."""
+        until(lambda: len(self.fake.since_mark()) > number
+              and self.fake.since_mark()[number].headers, 5, "a stream")
+        return self.fake.since_mark()[number]
+
+    def say_elsewhere(self, number, front):
+        c = self.connection(number)
+        c.send(c.header() + ELSEWHERE % front.port)
+
+
+@pytest.fixture
+def at_home(ca):
+    return ca.issue(dns=["puppet.fake"])
+
+
+def test_see_other_host_is_followed(reach, fronts, fake, at_home):
+    r = Redirected(reach, fronts, fake, at_home, at_home, extra="BoshAddressAllow 127.0.0.1")
+    r.connection(1).greet()
+    answer = r.wire.answer()
+    assert answer.type is None and answer.body.get("sid")
+    assert r.connection(1).headers[0]["to"] == "puppet.fake"
+    assert r.second.names == ["puppet.fake"]
+
+
+def test_see_other_host_is_followed_once(reach, fronts, fake, at_home):
+    r = Redirected(reach, fronts, fake, at_home, at_home, extra="BoshAddressAllow 127.0.0.1")
+    r.say_elsewhere(1, r.first)
+    answer = r.wire.answer()
+    assert (answer.type, answer.condition) == ("terminate", "remote-stream-error")
+    assert b"see-other-host" in answer.raw
+    assert (r.first.accepted, r.second.accepted) == (1, 1)
+
+
+def test_see_other_host_is_subject_to_the_same_rules(reach, fronts, fake, at_home, ca):
+    r = Redirected(reach, fronts, fake, at_home, at_home)
+    assert r.wire.answer().condition == FAILED
+    assert r.second.accepted == 0
+    fake.mark()
+    r = Redirected(reach, fronts, fake, at_home, ca.issue(dns=["other.fake"]),
+                   extra="BoshAddressAllow 127.0.0.1")
+    assert r.wire.answer().condition == FAILED
+    assert r.second.accepted == 1 and not r.second.carried
+
+
+@pytest.mark.parametrize("options", ["tls=off", "tls=required verify=off"])
+def test_see_other_host_of_who_proved_nothing_is_not_followed(reach, fronts, fake, at_home, options):
+    front, second = fronts(*at_home), fronts(*at_home)
+    front.mode = "plain" if options == "tls=off" else "starttls"
+    server = reach(front, options, domain="puppet.fake", extra="BoshAddressAllow 127.0.0.1")
+    wire = bosh.Endpoint(server.port).wire()
+    wire.send(bosh.body_bytes(rid=bosh.first_rid(), to="puppet.fake", ver="1.11", wait="20",
+                              hold="1"))
+    c = fake.connection()
+    until(lambda: c.headers, 5, "a stream")
+    c.send(c.header() + ELSEWHERE % second.port)
+    assert wire.answer().condition == "remote-stream-error"
+    assert second.accepted == 0
+
+
+# ---- max= --------------------------------------------------------------------------------------
+
+
+def test_streams_to_a_domain_are_limited(reach, fronts, ca, new_session, fake):
+    server = reach(fronts(*ca.issue(dns=["echo.fake"])), "tls=required max=2")
+    endpoint = bosh.Endpoint(server.port)
+    first, second = (new_session(endpoint).open("echo.fake") for _ in range(2))
+    refused(server, endpoint, new_session, "max=")
+    first.terminate()
+    until(lambda: new_session(endpoint).create("echo.fake").type is None, 10, "room")
+    second.send_message("echo.fake", "still here")
+    second.wait_message("still here")

@@ -561,9 +561,27 @@ static void what_is_no_name_is_not_asked_for(void **state)
     name[252] = '\0'; /* a name, but not with _xmpp-client in front of it */
     r = find(name, true, true);
     check_error(&r, "not a valid host name");
-    r = find("m\303\274nchen.example", true, true);
-    check_error(&r, "xn--");
+    r = find("m\303\274nchen .example", true, true);
+    check_error(&r, "not a valid host name");
     assert_int_equal(dns.asked, 0);
+    end();
+}
+
+static const dns_rule_t other_letters[] = {
+    { PLAIN("xn--mnchen-3ya.example"), DNS_SRV, 0, 0, { "0 0 5222 one.example" } },
+    { "one.example", DNS_A, 0, 0, { "192.0.2.1" } },
+    { 0 },
+};
+
+static void other_letters_are_asked_for_as_dns_writes_them(void **state)
+{
+    result_t r;
+
+    (void)state;
+    begin(other_letters, 0);
+    r = find("m\303\274nchen.example", true, true);
+    assert_int_equal(r.n, 1);
+    check_target(&r, 0, "192.0.2.1", 5222, false);
     end();
 }
 
@@ -800,6 +818,7 @@ int main(void)
         cmocka_unit_test(truncated_answers_are_asked_for_over_tcp),
         cmocka_unit_test(answers_with_another_id_are_not_heard),
         cmocka_unit_test(what_is_no_name_is_not_asked_for),
+        cmocka_unit_test(other_letters_are_asked_for_as_dns_writes_them),
         cmocka_unit_test(addresses_are_not_asked_for),
         cmocka_unit_test(localhost_is_no_matter_for_name_servers),
         cmocka_unit_test(names_of_the_configuration_are_searched_for),
