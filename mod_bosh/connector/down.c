@@ -3,6 +3,8 @@
 
 #include "connector_int.h"
 
+/* Before there is TLS the stream may yet become the client's; a later header replaces what
+ * this one said. */
 static void on_opened(void *baton, const bosh_stream_header_t *header)
 {
     c2s_t *c = baton;
@@ -11,12 +13,12 @@ static void on_opened(void *baton, const bosh_stream_header_t *header)
     if (c->state == SECURING) {
         secure_opened(c, header);
     }
-    if (c->state != STREAMING) {
+    if (c->state > STREAMING) {
         return;
     }
     bosh_store_greet(c->k->args->store, c->ref, header->from, header->id);
     /* Before XMPP 1.0 there are no features to wait for. */
-    if (!header->version.p && !c->was_opened) {
+    if (c->state == STREAMING && !header->version.p && !c->was_opened) {
         c->opens = true;
     }
 }

@@ -123,12 +123,16 @@ bool up_is_over(c2s_t *c, bosh_up_t *up)
     return up->ended || up->reason != BOSH_REASON_NONE;
 }
 
-/* What the other end's kernel has not acknowledged; also after a reset. Of what it has
- * acknowledged, nobody knows what its server has read. */
+/* Our last word, with what TLS puts around it. */
+#define OWN_BYTES (sizeof(CLOSING_TAG) - 1)
+#define TLS_BYTES 64
+
+/* What the other end's kernel has not acknowledged, of the client's; also after a reset. Of
+ * what it has acknowledged, nobody knows what its server has read. */
 static size_t unacknowledged(const c2s_t *c)
 {
     apr_os_sock_t fd;
-    int n = 0, own = c->state == CLOSING ? (int)sizeof(CLOSING_TAG) - 1 : 0;
+    int n = 0, own = c->state == CLOSING ? (int)(OWN_BYTES + (c->link.tls ? TLS_BYTES : 0)) : 0;
 
     if (apr_os_sock_get(&fd, c->link.sock) != APR_SUCCESS || ioctl(fd, TIOCOUTQ, &n) != 0) {
         return 0;

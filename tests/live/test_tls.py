@@ -304,3 +304,12 @@ def test_streams_to_a_domain_are_limited(reach, fronts, ca, new_session, fake):
     until(lambda: new_session(endpoint).create("echo.fake").type is None, 10, "room")
     second.send_message("echo.fake", "still here")
     second.wait_message("still here")
+
+
+@pytest.mark.parametrize("mode", ["plain", "starttls"])
+def test_stream_id_is_that_of_the_clients_stream(reach, fronts, ca, new_session, fake, mode):
+    front = fronts(*ca.issue(dns=["echo.fake"]))
+    front.mode = mode
+    server = reach(front, "" if mode == "plain" else "tls=required")
+    session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
+    assert session.created.body.get("authid") == "stream-%d-1" % fake.connection().number
