@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """TLS to XMPP servers: who is trusted, and that nothing passes in the clear that must not.
 Before each server stands one that can be dishonest (tlsfront.py)."""
+import os
 import re
 
 import pytest
@@ -201,6 +202,22 @@ def test_authority_file_that_changes_is_read_again(reach, fronts, ca, new_sessio
     finally:
         with open(ca.file, "w") as f:
             f.write(before)
+
+
+# ---- a socket of this machine -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["plain", "starttls"])
+def test_unix_socket(make_httpd, fronts, ca, new_session, fake, mode):
+    path = os.path.join(ca.directory, "%s.sock" % mode)
+    front = fronts(*ca.issue(dns=["snakeoil"]), mode=mode, path=path)
+    server = make_httpd(domains=[("echo.fake", "unix:" + path)])
+    endpoint = bosh.Endpoint(server.port)
+    chat(endpoint, new_session)
+    assert front.carried == 1
+    front.stop()
+    os.unlink(path)
+    refused(server, endpoint, new_session, re.escape(path) + ".*No such file")
 
 
 # ---- PROXY protocol -----------------------------------------------------------------------------

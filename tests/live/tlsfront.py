@@ -2,6 +2,7 @@
 """TLS in front of a server that has none: direct, or by STARTTLS, honest or not. Behind it
 is the scripted server, say. It keeps what it was sent in the clear, and what TLS told."""
 import contextlib
+import os
 import re
 import select
 import socket
@@ -19,11 +20,12 @@ OFFERED = "<starttls xmlns='%s'/>" % TLS
 class TlsFront:
     """mode: "direct", "starttls", or "plain" (no TLS, all goes to the backend). features:
     what is offered before TLS. reply: what is said to <starttls/>, before the handshake.
-    version: "1.0", or None for none in the stream header."""
+    version: "1.0", or None for none in the stream header. path: of a Unix socket, instead of
+    host and port."""
 
     def __init__(self, backend, cert=None, key=None, mode="starttls", features=REQUIRED,
                  reply=PROCEED, version="1.0", host="127.0.0.1", port=0, context=None,
-                 proxy_lines=0):
+                 proxy_lines=0, path=None):
         self.backend, self.mode = backend, mode
         self.features, self.reply, self.version = features, reply, version
         self.proxy_lines = proxy_lines
@@ -32,8 +34,12 @@ class TlsFront:
         self.proxy = []
         self.accepted = self.carried = 0  # connections; those that got as far as the backend
         self._open, self._threads = set(), []
-        self._listener = socket.create_server((host, port))
-        self.host, self.port = host, self._listener.getsockname()[1]
+        if path:
+            self._listener = socket.create_server(path, family=socket.AF_UNIX)
+            os.chmod(path, 0o777)
+        else:
+            self._listener = socket.create_server((host, port))
+            self.port = self._listener.getsockname()[1]
         self._spawn(self._accept)
 
     def _context(self, cert, key):
