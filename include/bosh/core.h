@@ -66,18 +66,20 @@
 
 /* More copies of one request than any honest client sends (section 14.3); but while it is
  * held, a client behind a proxy that gives up sends one each time: these come further apart. */
-#define BOSH_MAX_REPEATS   32
-#define BOSH_REPEAT_MS     1000
+#define BOSH_MAX_REPEATS    32
+#define BOSH_REPEAT_MS      1000
 /* Empty requests in a row that came too soon after one that was still held: the first
  * ones are what clients send that lost sight of it (section 11). */
-#define BOSH_MAX_HASTY     5
+#define BOSH_MAX_HASTY      5
 /* Requests, and an answer's time of day, are this far off on their way (section 12). */
-#define BOSH_POLL_SLACK_MS 50
+#define BOSH_POLL_SLACK_MS  50
 /* After a time in which nobody could be served, no session ends of inactivity sooner: its
  * client's request may wait to be read. */
-#define BOSH_GRACE_MS      5000
-/* Answers kept until they are acknowledged, beyond the newest `requests` ones. */
-#define BOSH_KEPT_BYTES    (256 * 1024)
+#define BOSH_GRACE_MS       5000
+/* Answers kept until they are acknowledged, beyond the newest `requests` ones; and, without
+ * acknowledgements, those that may have been lost. */
+#define BOSH_KEPT_BYTES     (256 * 1024)
+#define BOSH_DOUBTFUL_BYTES (32 * 1024)
 
 /* ---- conditions (XEP-0124 section 17) ----------------------------------- */
 
@@ -224,6 +226,7 @@ typedef struct bosh_slot_t {
     uint8_t down_stream;              /* whose, with had_down; named or not */
     uint8_t written;                  /* ANSWERED: it went out, once at least */
     uint8_t received;                 /* written, and its client went on since */
+    uint8_t overtaken;                /* its client had another one open, that came later */
     uint32_t pause;                   /* seconds, with BOSH_ASKS_PAUSE */
     uint32_t bytes;                   /* of the kept answer's payload; kept true by the store */
     uint64_t ack;                     /* the client's; 0: none */

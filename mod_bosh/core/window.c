@@ -69,11 +69,12 @@ bool window_is_overactive(bosh_session_t *s, uint64_t rid, uint8_t asks, bosh_ms
 
 /* Without acks, as many as a client may have open (section 14.3). One that is still being
  * written stays longer: the next one waits for it, even if its client aborted all that it
- * sent since; and so does one that was never written, because its process died: its client
- * may have gone on with its other requests before it sees that. */
+ * sent since. So does one that may have been lost without its client's knowledge: it was never
+ * written, because its process died; or the client had other requests open then, and what it
+ * went on with since may be theirs. */
 static bool is_outdated(const bosh_session_t *s, const bosh_slot_t *slot)
 {
-    bool is_strict = slot->written && !slot->writing && !s->terms.acks;
+    bool is_strict = slot->written && !slot->writing && !slot->overtaken && !s->terms.acks;
     uint64_t keep = is_strict ? s->terms.requests : BOSH_MAX_KEPT;
 
     return slot->rid + keep < s->next_answer || (slot->rid <= s->acked && !slot->writing);
@@ -83,7 +84,7 @@ static bool is_outdated(const bosh_session_t *s, const bosh_slot_t *slot)
  * may never do: beyond the newest ones, with acks or without, only as long as they are small. */
 static uint64_t oldest_that_fits(const bosh_session_t *s)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, most = s->terms.acks ? BOSH_KEPT_BYTES : BOSH_DOUBTFUL_BYTES;
 
     for (unsigned n = s->terms.requests + 1; n <= BOSH_SLOTS && n <= s->next_answer; n++) {
         const bosh_slot_t *slot = &s->slots[(s->next_answer - n) % BOSH_SLOTS];
@@ -91,7 +92,7 @@ static uint64_t oldest_that_fits(const bosh_session_t *s)
         if (slot->state == BOSH_SLOT_ANSWERED && !slot->writing) {
             bytes += slot->bytes;
         }
-        if (bytes > BOSH_KEPT_BYTES) {
+        if (bytes > most) {
             return s->next_answer - n + 1;
         }
     }
@@ -114,10 +115,35 @@ void window_trim(step_t *st)
     }
 }
 
+static bool is_open(const bosh_slot_t *slot)
+{
+    return slot->state == BOSH_SLOT_HELD || slot->state == BOSH_SLOT_EARLY
+           || (slot->state == BOSH_SLOT_ANSWERED && (slot->writing || !slot->written));
+}
+
+/* A request has come while older ones are open; or a newer one was here before it. */
+static bool note_overtaking(bosh_session_t *s, uint64_t rid)
+{
+    bool is_overtaken = false;
+
+    for (unsigned i = 0; i < BOSH_SLOTS; i++) {
+        bosh_slot_t *slot = &s->slots[i];
+
+        if (slot->state != BOSH_SLOT_FREE && slot->rid > rid) {
+            is_overtaken = true;
+        }
+        else if (is_open(slot) && slot->rid < rid) {
+            slot->overtaken = 1;
+        }
+    }
+    return is_overtaken;
+}
+
 void window_admit(step_t *st, uint8_t asks)
 {
     const bosh_event_t *ev = st->ev;
     bosh_slot_t *slot = slot_at(st->s, ev->rid);
+    bool is_overtaken = note_overtaking(st->s, ev->rid);
 
     *slot = (bosh_slot_t){
         .rid = ev->rid,
@@ -130,6 +156,7 @@ void window_admit(step_t *st, uint8_t asks)
         .refused = asks & BOSH_ASKS_ADD ? (uint8_t)ev->condition : 0,
         .pause = ev->pause ? ev->pause : 1,
         .ack = ev->ack,
+        .overtaken = is_overtaken,
     };
     keys_keep(slot, ev->keys);
     if (keys_would_fit(st->s, ev->keys)) { /* else it may be a stranger's */

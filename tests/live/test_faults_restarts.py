@@ -2,6 +2,7 @@
 """Restarts and stops of every kind under traffic, with the same and with another
 configuration: sessions live on, and no client sees more of it than a 503."""
 import os
+import re
 import signal
 import time
 

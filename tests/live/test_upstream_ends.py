@@ -245,7 +245,8 @@ def fill(session, text):
     """Until nothing more is taken, or there is enough; how many were."""
     accepted = refused = 0
     while accepted < 60 and refused < 5:
-        answer = session.free_wire().ask(session.bytes(text))
+        # A connection of its own: httpd may close those that are kept alive when it is busy.
+        answer = session.endpoint.wire().ask(session.bytes(text))
         if answer.status == 200:
             accepted, refused = accepted + 1, 0
             continue

@@ -118,8 +118,26 @@ static void an_answer_that_was_never_written_is_kept_longer(void **state)
     a = request(&d, R + 1, 0);
     assert_int_equal(a->kind, BOSH_DO_REPEAT);
     assert_int_equal(a->slot, (R + 1) % BOSH_SLOTS);
-    exchange(1);
+    exchange(3);
     assert_ended(request(&d, R + 1, 0), BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_RID);
+}
+
+/* What the client went on with may be its other request's answer. */
+static void an_answer_that_was_overtaken_is_kept_longer(void **state)
+{
+    (void)state;
+    exchange(1);
+    assert_int_equal(request(&d, R + 1, 0)->kind, BOSH_DO_HOLD);
+    assert_int_equal(request(&d, R + 2, BOSH_ASKS_PAYLOAD)->kind, BOSH_DO_HOLD);
+    d.now += WAIT * 1000;
+    assert_int_equal(comes_back(&d, R + 1, slot_of(&d, R + 1)->holder)->kind, BOSH_DO_ANSWER);
+    wrote(&d, R + 1, slot_of(&d, R + 1)->holder);
+    d.now += 100; /* answers keep a distance */
+    assert_int_equal(comes_back(&d, R + 2, slot_of(&d, R + 2)->holder)->kind, BOSH_DO_ANSWER);
+    wrote(&d, R + 2, slot_of(&d, R + 2)->holder);
+    exchange(5);
+    assert_int_equal(request(&d, R + 1, 0)->kind, BOSH_DO_REPEAT);
+    assert_ended(request(&d, R + 2, 0), BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_RID);
 }
 
 static void too_old_and_too_high_get_the_same_answer(void **state)
@@ -330,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup(far_too_high_rids_end_the_session, open_session),
         cmocka_unit_test_setup(repeats_as_many_answers_as_requests, open_session),
         cmocka_unit_test_setup(an_answer_that_was_never_written_is_kept_longer, open_session),
+        cmocka_unit_test_setup(an_answer_that_was_overtaken_is_kept_longer, open_session),
         cmocka_unit_test_setup(too_old_and_too_high_get_the_same_answer, open_session),
         cmocka_unit_test_setup(too_old_a_copy_of_a_client_that_has_gone_says_nothing, open_session),
         cmocka_unit_test_setup(rids_before_the_first_end_the_session, open_session),

@@ -51,7 +51,7 @@ typedef struct fate_t {
     uint8_t n_leg;    /* and whose */
     uint32_t bytes;   /* of its answer */
     bosh_msec_t sent; /* fixed, then written */
-    bool was_written, was_received;
+    bool was_written, was_received, was_overtaken;
 } fate_t;
 
 /* One copy of a request, until it was told its answer. */
@@ -170,6 +170,7 @@ void world_check_answer(world_t *w, const bosh_action_t *a);
 
 /* world_kept.c */
 void world_note_arrival(world_t *w, uint64_t ack);
+void world_note_overtaking(world_t *w, uint64_t rid);
 void world_take_ack(world_t *w, uint64_t ack);
 void world_check_repeat(world_t *w, const bosh_action_t *a, uint64_t rid);
 void world_check_drop(world_t *w, const bosh_action_t *a);

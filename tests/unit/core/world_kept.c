@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
  * Answers are kept until the client cannot ask for them: as many as `requests`, more of those
- * that were never written, or until they are acknowledged. An answer once fixed is repeated as it was.
+ * that may have been lost, or until they are acknowledged. An answer once fixed is repeated as it was.
  */
 
 #include "world.h"
@@ -59,11 +59,27 @@ static bool is_being_written(world_t *w, uint64_t rid)
     return false;
 }
 
+/* While older ones are open; or after newer ones. */
+void world_note_overtaking(world_t *w, uint64_t rid)
+{
+    for (uint64_t other = rid - BOSH_SLOTS; other < rid + BOSH_SLOTS; other++) {
+        fate_t *f = other >= w->first_rid && other != rid ? world_fate(w, other) : NULL;
+
+        if (f && other > rid) {
+            world_fate(w, rid)->was_overtaken |= f->arrived;
+        }
+        else if (f && f->arrived && (!f->was_written || is_being_written(w, other))) {
+            f->was_overtaken = true;
+        }
+    }
+}
+
 /* Too many, or acknowledged. */
 static bool is_outdated(world_t *w, uint64_t rid)
 {
+    const fate_t *f = world_fate(w, rid);
     bool is_strict =
-        world_fate(w, rid)->was_written && !is_being_written(w, rid) && !w->s.terms.acks;
+        f->was_written && !f->was_overtaken && !is_being_written(w, rid) && !w->s.terms.acks;
     uint64_t keep = is_strict ? w->s.terms.requests : KEPT;
 
     return w->next_answer - rid > keep || (rid <= w->acked && !is_being_written(w, rid));
@@ -82,7 +98,7 @@ static bool is_too_much(world_t *w, uint64_t rid)
             bytes += world_fate(w, newer)->bytes;
         }
     }
-    return bytes > BOSH_KEPT_BYTES;
+    return bytes > (w->s.terms.acks ? BOSH_KEPT_BYTES : BOSH_DOUBTFUL_BYTES);
 }
 
 /* The newest that is too much, before any is dropped in this step. */

@@ -73,6 +73,7 @@ static void arrive(world_t *w, uint64_t rid, saying_t said)
 {
     fate_t *f = world_fate(w, rid);
 
+    world_note_overtaking(w, rid);
     f->arrived = true;
     f->said = world_sort(w, said);
     f->at = f->latest = w->now;
