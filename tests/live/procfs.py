@@ -78,6 +78,11 @@ def threads(pid):
         return 0
 
 
+def seen_by(pid, path):
+    """A file as that process sees it, in its own mount namespace."""
+    return os.path.join("/proc", str(pid), "root", path)
+
+
 def stop(*pids):
     """SIGSTOP, and waits until no thread of theirs runs any more."""
     for pid in pids:

@@ -125,11 +125,11 @@ def test_resolver_gives_a_process_and_nobody_else_another_resolv_conf():
         server = Httpd(with_bosh=False, wrapper=own.wrapper)
         try:
             server.start()
-            with open("/proc/%d/root/etc/resolv.conf" % server.parent) as f:
+            with open(procfs.seen_by(server.parent, "etc/resolv.conf")) as f:
                 assert f.read() == "nameserver 192.0.2.53\nsearch names.example\n"
             assert "apache" in procfs.comm(server.parent) or "httpd" in procfs.comm(server.parent)
             own.write("nameserver 192.0.2.54\n")
-            with open("/proc/%d/root/etc/resolv.conf" % server.children()[0]) as f:
+            with open(procfs.seen_by(server.children()[0], "etc/resolv.conf")) as f:
                 assert f.read() == "nameserver 192.0.2.54\n"
             server.stop()
         finally:
