@@ -48,9 +48,9 @@
  * request per message is enough where two would be needed. */
 #define BOSH_GATHER_MS 10
 
-/* Two answers that were both outstanding leave at least this far apart: clients
- * exist that mix up the order of answers read in the same breath. */
-#define BOSH_SPACING_MS 5
+/* An answer with stanzas leaves so long after the one before, unless its client is known to
+ * have read that: clients exist that mix up the order of answers read in the same breath. */
+#define BOSH_SPACING_MS 100
 
 /* A copy of a held request that a newer one replaced learns it after this time. If the newer
  * one's client has gone, that is known then; if it was answered before, so is the older. */
@@ -262,25 +262,27 @@ typedef struct bosh_session_t {
     uint64_t next_rid;    /* the lowest rid that has not had its turn */
     uint64_t next_answer; /* the lowest rid whose answer is not fixed */
     bosh_msec_t created;
-    bosh_msec_t idle_since;  /* nobody waits since then; 0: somebody does */
-    bosh_msec_t ended;       /* when CLOSING or ENDED began */
-    bosh_msec_t last_answer; /* when an answer was fixed, then written, last */
-    bosh_msec_t last_repeat; /* when a kept answer was given once more */
-    bosh_msec_t last_turn;   /* when the latest request that had its turn arrived */
-    uint32_t inactivity;     /* seconds; differs from terms while paused */
+    bosh_msec_t idle_since;    /* nobody waits since then; 0: somebody does */
+    bosh_msec_t ended;         /* when CLOSING or ENDED began */
+    bosh_msec_t last_answer;   /* when an answer was fixed, then written, last */
+    bosh_msec_t last_given;    /* when one with stanzas was fixed, written or repeated, last, */
+    bosh_holder_t last_reader; /* and to whom */
+    bosh_msec_t last_turn;     /* when the latest request that had its turn arrived */
+    uint32_t inactivity;       /* seconds; differs from terms while paused */
     uint8_t state;
     uint8_t condition; /* of the end */
     uint8_t reason;
-    uint8_t end_told;  /* some client got the terminate answer */
-    uint8_t hasty;     /* see BOSH_MAX_HASTY */
-    uint8_t adds_none; /* its client writes `to` where it means nothing */
-    uint8_t was_poll;  /* the request of last_turn was empty */
-    uint8_t has_key;   /* the next request's key must hash to next_key */
-    uint8_t legs;      /* streams that were ever begun, or refused */
-    uint8_t last_leg;  /* whose stanzas left last */
-    uint64_t acked;    /* the client has the answers up to this rid; 0: nothing is known */
-    uint64_t report;   /* the client seems to miss this rid's answer; 0: none */
-    uint64_t breach;   /* requests before this rid end for another one's breach; 0: none */
+    uint8_t end_told;    /* some client got the terminate answer */
+    uint8_t hasty;       /* see BOSH_MAX_HASTY */
+    uint8_t adds_none;   /* its client writes `to` where it means nothing */
+    uint8_t was_poll;    /* the request of last_turn was empty */
+    uint8_t is_parallel; /* its client had two requests open at once, at some time */
+    uint8_t has_key;     /* the next request's key must hash to next_key */
+    uint8_t legs;        /* streams that were ever begun, or refused */
+    uint8_t last_leg;    /* whose stanzas left last */
+    uint64_t acked;      /* the client has the answers up to this rid; 0: nothing is known */
+    uint64_t report;     /* the client seems to miss this rid's answer; 0: none */
+    uint64_t breach;     /* requests before this rid end for another one's breach; 0: none */
     uint8_t next_key[BOSH_KEY_BYTES];
     bosh_leg_t leg[BOSH_MAX_STREAMS];
     bosh_slot_t slots[BOSH_SLOTS];

@@ -156,6 +156,9 @@ void answer_fix(step_t *st, bosh_slot_t *slot)
     a->answer.ack = acks_for(s, slot->rid);
     if (is_attended(slot)) {
         give_to_holder(st, slot, &a->answer);
+        if (a->with_down) {
+            spacing_note_given(s, slot->holder, st->now);
+        }
     }
     slot->answer = a->answer;
     slot->state = BOSH_SLOT_ANSWERED;

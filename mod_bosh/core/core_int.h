@@ -10,6 +10,7 @@
  *     acks.c      who has what
  *     legs.c      the session's streams
  *   settle.c    whose answer is due
+ *     spacing.c   has the client read the one before
  *   answer.c    what it says
  *   ending.c    how a session ends
  */
@@ -153,6 +154,14 @@ bool legs_are_damaged(const bosh_session_t *s);
 
 /* settle.c */
 void settle(step_t *st);
+
+/* spacing.c */
+/* A request has come, for the first time or not. */
+void spacing_note_request(bosh_session_t *s, uint64_t rid);
+/* An answer with stanzas goes to this holder now. */
+void spacing_note_given(bosh_session_t *s, bosh_holder_t reader, bosh_msec_t now);
+/* Before this the head's answer must not leave; 0: at any time. */
+bosh_msec_t spacing_earliest(bosh_session_t *s, const bosh_slot_t *head);
 
 /* answer.c */
 /* Fixes the answer, for good. */

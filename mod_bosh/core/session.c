@@ -88,7 +88,9 @@ static void repeat(step_t *st, bosh_slot_t *slot)
     a->answer = slot->answer;
     a->holder = st->ev->holder;
     acks_note_repeat(st->s, slot, st->ev->kind == BOSH_EV_REQUEST);
-    st->s->last_repeat = st->now;
+    if (slot->had_down) {
+        spacing_note_given(st->s, st->ev->holder, st->now);
+    }
     st->s->idle_since = 0; /* "the time since its last response" (section 10) starts anew */
     st->served = true;
 }
@@ -164,6 +166,7 @@ static void on_request(step_t *st)
     const bosh_event_t *ev = st->ev;
     bosh_slot_t *slot = window_find(s, ev->rid);
 
+    spacing_note_request(s, ev->rid);
     if (slot) {
         on_repeat(st, slot);
     }
@@ -258,6 +261,9 @@ static void on_written(step_t *st)
     bosh_slot_t *slot = window_find(st->s, st->ev->rid);
 
     if (slot && slot->state == BOSH_SLOT_ANSWERED && same_holder(slot->holder, st->ev->holder)) {
+        if (slot->had_down) {
+            spacing_note_given(st->s, slot->holder, st->now);
+        }
         slot->holder = BOSH_NOBODY;
         slot->writing = 0;
         slot->written = 1;

@@ -97,20 +97,6 @@ static bosh_msec_t due_at(bosh_session_t *s, const bosh_slot_t *head)
     return by_hold < by_wait ? by_hold : by_wait;
 }
 
-/* While the client may still be reading the previous answer, the next one keeps
- * its distance. A client with `requests` requests open has read it. */
-static bosh_msec_t spaced(const bosh_session_t *s, const bosh_slot_t *head, bosh_msec_t due)
-{
-    bosh_msec_t last = s->last_answer > s->last_repeat ? s->last_answer : s->last_repeat;
-    bosh_msec_t earliest = last + BOSH_SPACING_MS;
-
-    if (s->state >= BOSH_CLOSING || head->arrived > last
-        || s->next_rid - s->next_answer >= s->terms.requests) {
-        return due;
-    }
-    return due < earliest ? earliest : due;
-}
-
 /* An answer before the head's is still being written: when it counts as stuck. */
 static bosh_msec_t blocked_until(const bosh_session_t *s)
 {
@@ -135,7 +121,7 @@ static bool settle_head(step_t *st, bosh_slot_t *head)
     bosh_session_t *s = st->s;
     bool is_caller = (st->ev->kind == BOSH_EV_REQUEST || st->ev->kind == BOSH_EV_DUE)
                      && same_holder(head->holder, st->ev->holder);
-    bosh_msec_t due, blocked;
+    bosh_msec_t due, earliest, blocked;
 
     if (can_skip(s, head)) {
         answer_fix(st, head);
@@ -144,8 +130,10 @@ static bool settle_head(step_t *st, bosh_slot_t *head)
     if (!is_attended(head)) {
         return false;
     }
-    due = spaced(s, head, due_at(s, head));
+    due = due_at(s, head);
+    earliest = spacing_earliest(s, head);
     blocked = blocked_until(s);
+    due = due < earliest ? earliest : due;
     due = due < blocked ? blocked : due;
     if (due <= st->now && is_caller) {
         answer_fix(st, head);

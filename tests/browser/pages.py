@@ -55,7 +55,6 @@ class Page:
     """What jsdom and Chromium have in common; call() is theirs."""
 
     jid = None
-    turns_answers = False
 
     def state(self):
         return self.call("state")
@@ -91,11 +90,6 @@ class Page:
 
 
 class JsdomPage(Page):
-    # A process of Node that did nothing for some 40 ms, because it collected garbage or because
-    # the machine is busy, hands out what came meanwhile in an order of its own: some three times
-    # in 1,000 answers, and as often if httpd keeps them 25 ms apart as if it does not.
-    turns_answers = True
-
     def __init__(self, url):
         env = {**os.environ, "NODE_PATH": "/usr/share/nodejs:/usr/lib/nodejs"}
         self.process = subprocess.Popen(

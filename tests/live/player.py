@@ -12,6 +12,7 @@ from strictxml import CLIENT, SASL
 from waiting import PATIENCE, until
 
 BOUND = 15      # seconds until what must come is there
+HASTY = 2       # empty requests in a row while one is held; more is overactivity (section 11)
 
 
 class Lane:
@@ -28,7 +29,7 @@ class Player:
     def __init__(self, endpoints, dice, fake, acks=False, restarts=False, **terms):
         self.endpoints, self.dice, self.fake = endpoints, dice, fake
         self.lanes, self.unsettled = [], []
-        self.acked = 0
+        self.acked = self.hasty = 0
         self.asleep_until = 0
         self.restarts = restarts    # a child that ends may close what nobody has read
         self.numbers = {"said": 0, "pushed": 0}
@@ -76,6 +77,8 @@ class Player:
             ack = min([self.model.acknowledgement(), *(rid - 1 for rid in out)])
             if ack >= self.acked:
                 attrs["ack"] = self.acked = ack
+        is_hasty = not payload and not texts and self.model.unanswered()
+        self.hasty = self.hasty + 1 if is_hasty else 0
         rid = self.model.next_rid()
         payload += "".join(message("echo.fake", text, text) for text in texts)
         data = body_bytes(payload, rid=rid, sid=self.session.sid, **attrs)
@@ -83,7 +86,8 @@ class Player:
 
     def _texts(self):
         first = self.numbers["said"]
-        self.numbers["said"] += self.dice.choice((0, 0, 1, 1, 2, 4))
+        least = 0 if self.hasty < HASTY else 1
+        self.numbers["said"] += max(least, self.dice.choice((0, 0, 1, 1, 2, 4)))
         return ["c%d" % n for n in range(first, self.numbers["said"])]
 
     def _send(self, request, lane=None):
@@ -415,5 +419,5 @@ class Player:
 
 
 def explain(player, error):
-    """What happened before it, the latest last."""
-    return "%s\n%s" % (error, "\n".join(player.diary[-60:]))
+    """What happened before it, the latest last; a log's end alone says what is wrong."""
+    return "%s\n%s\n%s" % (error, "\n".join(player.diary[-60:]), error)

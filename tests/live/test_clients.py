@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What real clients send and depend on, seen on the wire: attribute for attribute and
 packet for packet, without the clients."""
+import math
 import select
 import socket
 import struct
@@ -86,16 +87,20 @@ def test_two_answers_never_arrive_in_the_wrong_order(opened):
 
 
 def arrival(sock):
-    """When the answer that is there to be read arrived, by the kernel's clock."""
+    """When the answer that is there to be read arrived, by the kernel's clock; NaN: it began
+    to note that only now."""
     _, found, _, _ = sock.recvmsg(1, 128, socket.MSG_PEEK)
+    if not found:
+        return math.nan
     seconds, nanoseconds = struct.unpack("qq", found[0][2][:16])
     return seconds + nanoseconds / 1e9
 
 
 def test_two_answers_keep_a_distance(site, fake, new_session):
-    """So that a client which does not sort them reads them one by one."""
+    """So that a client which does not sort them reads them one by one, on a busy machine too."""
     session = new_session(site.wide).open("echo.fake", hold=2)
     connection = fake.connection()
+    distances = []
     for n in range(15):
         wires = [session.post(), session.post()]
         for wire in wires:
@@ -104,10 +109,11 @@ def test_two_answers_keep_a_distance(site, fake, new_session):
         for wire in wires:
             connection.push("x")
             assert wire.wait_readable(5 * PATIENCE)
-        apart = arrival(wires[1].sock) - arrival(wires[0].sock)
-        assert apart > 0.002, "%.1f ms apart" % (1000 * apart)
+        distances.append(arrival(wires[1].sock) - arrival(wires[0].sock))
         session.collect()
         session.collect()
+    known = [d for d in distances if not math.isnan(d)]
+    assert len(known) >= 10 and min(known) > 0.095, distances
 
 
 def test_request_while_its_first_copy_is_held_is_routine(opened):

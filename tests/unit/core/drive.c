@@ -62,7 +62,10 @@ const bosh_action_t *request_as(drive_t *d, uint64_t rid, bosh_event_t ev)
 {
     ev.kind = BOSH_EV_REQUEST;
     ev.rid = rid;
-    d->holder = ev.holder = (bosh_holder_t){ 3, ++d->tickets };
+    if (ev.holder.ticket == 0) {
+        ev.holder = (bosh_holder_t){ 3, ++d->tickets };
+    }
+    d->holder = ev.holder;
     return step(d, &ev);
 }
 

@@ -30,8 +30,8 @@ void drive_begin(drive_t *d, uint32_t hold, uint32_t wait);
  * rid is FIRST_RID + 1. */
 void drive_open(drive_t *d, uint32_t hold, uint32_t wait);
 
-/* A new copy of this request arrives, with a holder of its own. All of these return
- * what the event's holder is told. */
+/* A new copy of this request arrives, with a holder of its own unless `ev` names one. All of
+ * these return what the event's holder is told. */
 const bosh_action_t *request(drive_t *d, uint64_t rid, uint8_t asks);
 const bosh_action_t *request_as(drive_t *d, uint64_t rid, bosh_event_t ev);
 const bosh_action_t *request_ack(drive_t *d, uint64_t rid, uint8_t asks, uint64_t ack);

@@ -1,7 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * How long requests are held, and the distance between answers (XEP-0124 sections 7.1
- * and 8): wait, hold, gathering, spacing, writing.
+ * How long requests are held (XEP-0124 sections 7.1 and 8): wait, hold, gathering, writing.
  */
 
 #include "drive.h"
@@ -156,58 +155,6 @@ static void three_outstanding_do_not_gather(void **state)
     assert_int_equal(comes_back(&d, R, oldest)->kind, BOSH_DO_ANSWER);
 }
 
-static void answers_keep_their_distance(void **state)
-{
-    bosh_holder_t older, newer;
-
-    (void)state;
-    drive_open(&d, 2, WAIT);
-    request(&d, R, 0);
-    older = d.holder;
-    request(&d, R + 1, 0);
-    newer = d.holder;
-    d.now += 100;
-    data(&d);
-    assert_true(comes_back(&d, R, older)->with_down);
-    d.now += 3;
-    wrote(&d, R, older);
-    data(&d);
-    assert_true(woken(&d, newer) == d.now + BOSH_SPACING_MS);
-    d.now += BOSH_SPACING_MS - 1;
-    assert_int_equal(comes_back(&d, R + 1, newer)->kind, BOSH_DO_HOLD);
-    d.now += 1;
-    assert_true(comes_back(&d, R + 1, newer)->with_down);
-}
-
-static void a_request_sent_after_the_answer_was_read_is_not_spaced(void **state)
-{
-    (void)state;
-    request(&d, R, 0);
-    data(&d);
-    comes_back(&d, R, d.holder);
-    wrote(&d, R, d.holder);
-    d.now += 1;
-    d.s.leg[0].has_down = 1;
-    assert_int_equal(request(&d, R + 1, 0)->kind, BOSH_DO_ANSWER);
-}
-
-static void a_full_window_is_not_spaced(void **state)
-{
-    bosh_holder_t a, b;
-
-    (void)state;
-    request(&d, R, 0);
-    a = d.holder;
-    request(&d, R + 1, 0);
-    b = d.holder;
-    comes_back(&d, R, a);
-    wrote(&d, R, a);
-    d.s.leg[0].has_down = 1;
-    /* the client read R's answer, or it could not have sent R + 2 */
-    request(&d, R + 2, 0);
-    assert_true(woken(&d, b) == d.now);
-}
-
 static void next_answer_waits_until_the_one_before_is_written(void **state)
 {
     bosh_holder_t older, newer;
@@ -224,7 +171,7 @@ static void next_answer_waits_until_the_one_before_is_written(void **state)
     d.now += 3000;
     assert_int_equal(comes_back(&d, R + 1, newer)->kind, BOSH_DO_HOLD);
     wrote(&d, R, older);
-    assert_true(woken(&d, newer) == d.now + BOSH_SPACING_MS);
+    assert_true(woken(&d, newer) == d.now);
 }
 
 static void order_of_writing_holds_over_a_skipped_request(void **state)
@@ -357,10 +304,6 @@ int main(void)
         cmocka_unit_test_setup(release_for_an_empty_request_is_immediate, open_session),
         cmocka_unit_test_setup(release_comes_after_the_gathering_time, open_session),
         cmocka_unit_test_setup(three_outstanding_do_not_gather, open_session),
-        cmocka_unit_test_setup(answers_keep_their_distance, open_session),
-        cmocka_unit_test_setup(a_request_sent_after_the_answer_was_read_is_not_spaced,
-                               open_session),
-        cmocka_unit_test_setup(a_full_window_is_not_spaced, open_session),
         cmocka_unit_test_setup(next_answer_waits_until_the_one_before_is_written, open_session),
         cmocka_unit_test_setup(order_of_writing_holds_over_a_skipped_request, open_session),
         cmocka_unit_test_setup(stuck_writer_blocks_nobody_for_good, open_session),

@@ -43,23 +43,6 @@ static void replay_takes_no_new_stanzas(void **state)
     assert_int_equal(d.s.leg[0].has_down, 1);
 }
 
-/* The client reads both in one breath, and may turn them round. */
-static void the_next_answer_keeps_its_distance_from_a_repeat(void **state)
-{
-    bosh_holder_t next;
-
-    (void)state;
-    d.s.leg[0].has_down = 1;
-    request(&d, R, 0);
-    wrote(&d, R, d.holder);
-    d.now += 1000;
-    request(&d, R + 1, 0);
-    next = d.holder;
-    request(&d, R, 0);
-    data(&d);
-    assert_true(woken(&d, next) == d.now + BOSH_SPACING_MS);
-}
-
 static void newest_copy_of_a_held_request_gets_the_answer(void **state)
 {
     bosh_holder_t older, newer;
@@ -261,7 +244,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(replays_answer_for_repeated_rid, open_session),
         cmocka_unit_test_setup(replay_takes_no_new_stanzas, open_session),
-        cmocka_unit_test_setup(the_next_answer_keeps_its_distance_from_a_repeat, open_session),
         cmocka_unit_test_setup(newest_copy_of_a_held_request_gets_the_answer, open_session),
         cmocka_unit_test_setup(replaced_copy_gets_a_recoverable_error, open_session),
         cmocka_unit_test_setup(replaced_copy_gets_what_the_newer_one_got, open_session),
