@@ -176,7 +176,8 @@ void bosh_log_at(bosh_log_level_t level, const char *file, int line, const char 
  * that this process comes here. */
 bool bosh_fault(const char *name);
 /* The process kills itself here: BOSH_CRASH_AT="NAME" or "NAME:N", at the Nth time that
- * this process comes here (0: any); or stops itself, to be continued by the test: BOSH_STOP_AT.
+ * this process comes here (0: any); or stops itself, to be continued by the test: BOSH_STOP_AT;
+ * or only this thread waits for two seconds: BOSH_SLOW_AT.
  * With BOSH_CRASH_ONCE=FILE only who can remove that file does.
  * Needs no lock; may be called inside any. */
 void bosh_crash_point(const char *name);

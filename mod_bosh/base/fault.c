@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SLOW_S 2
+
 /* Each process counts only what its environment names. */
 typedef struct fault_t {
     const char *variable;
@@ -51,7 +53,8 @@ static bool is_ours(fault_t *fault, const char *name)
     return !once || unlink(once) == 0;
 }
 
-static fault_t death = { .variable = "BOSH_CRASH_AT" }, stop = { .variable = "BOSH_STOP_AT" };
+static fault_t death = { .variable = "BOSH_CRASH_AT" }, stop = { .variable = "BOSH_STOP_AT" },
+               delay = { .variable = "BOSH_SLOW_AT" };
 
 bool bosh_crash_is_ours(const char *name)
 {
@@ -65,6 +68,9 @@ void bosh_crash_point(const char *name)
     }
     if (is_ours(&stop, name)) {
         raise(SIGSTOP); /* sent to the process, it may leave this thread a moment more */
+    }
+    if (is_ours(&delay, name)) {
+        sleep(SLOW_S);
     }
 }
 

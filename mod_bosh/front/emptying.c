@@ -32,10 +32,13 @@ static bool is_waiting(const guest_t *g)
     return g->state == GUEST_PARKED || g->state == GUEST_IDLE;
 }
 
+/* Those who work see it when they are to wait again, and must not take it for asked then. */
 static void note_urgent(guest_t *g, bosh_msec_t now)
 {
     (void)now;
-    g->asks |= BOSH_ASKS_URGENT;
+    if (is_waiting(g)) {
+        g->asks |= BOSH_ASKS_URGENT;
+    }
 }
 
 static void send_home(bosh_msec_t now)

@@ -15,6 +15,8 @@ from chatter import Pair
 from prosody import ACCOUNTS, DOMAIN
 from waiting import PATIENCE, until
 
+FAULTS = os.environ.get("BOSH_FAULTS_MODULE")
+
 
 def login_both(endpoint, new_session):
     return [new_session(endpoint, stubborn=True).login(DOMAIN, user, ACCOUNTS[user])
@@ -67,6 +69,30 @@ def test_held_request_is_answered_at_a_graceful_restart(make_httpd, fake, new_se
           10, "the old child to end")
     assert session.ask(message("echo.fake", "goes on")).texts() == ["goes on"]
     assert not fake.connection().gone
+
+
+@pytest.mark.skipif(not FAULTS, reason="BOSH_FAULTS_MODULE names no mod_bosh.so of a "
+                    "--enable-faults build")
+def test_who_was_just_told_to_wait_does_not_keep_the_old_child(make_httpd, fake, new_session,
+                                                               monkeypatch):
+    """A request is being looked at, and to be held on, when the restart comes."""
+    monkeypatch.setenv("BOSH_MODULE", FAULTS)
+    monkeypatch.setenv("BOSH_SLOW_AT", "due-unlocked:0")  # and is so for two seconds
+    server = make_httpd(threads=16)
+    old = server.children()
+    sessions = [new_session(bosh.Endpoint(server.port)).open("echo.fake") for _ in range(3)]
+    for session in sessions:
+        session.hold().held()
+    for session in sessions:
+        wire = session.post("<presence xmlns='jabber:client'/>")  # releases what is held, soon;
+        session.pending.pop()
+        time.sleep(0.003)
+        wire.reset()                                              # then there is no need to
+    time.sleep(0.3)
+    server.graceful()
+    until(lambda: not any(map(procfs.is_alive, old)), 15, "the old children to end")
+    for session in sessions:
+        assert session.collect().status == 200
 
 
 def test_idle_kept_alive_connection_does_not_keep_the_old_child(make_httpd, fake, new_session):
