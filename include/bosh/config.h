@@ -63,6 +63,8 @@ typedef struct bosh_conf_t {
     int connect_timeout;          /* BoshConnectTimeout  seconds; 15 */
     int max_streams;              /* BoshMaxStreams      in one session; 4 */
     int compress;                 /* BoshCompress        on, off: answers may be; off */
+    int client_sessions;          /* BoshMaxSessionsPerClient  at a time; 0: no limit */
+    int client_new;               /* BoshMaxNewPerClient       in a minute; 0: no limit */
     int tls;                      /* BoshTLS             a bosh_tls_t, of domains that are not
                                                         local; required */
     int tls_verify;               /* BoshTLSVerify       on */

@@ -2,9 +2,9 @@
 /*
  * store - the truth about every session, in anonymous shared memory.
  *
- *   +--------+----------+------------+---------+----------+----------------------+
- *   | header | children | connectors | buckets | sessions | blocks of 512 bytes  |
- *   +--------+----------+------------+---------+----------+----------------------+
+ *   +--------+----------+------------+---------+---------+----------+---------------------+
+ *   | header | children | connectors | buckets | clients | sessions | blocks of 512 bytes |
+ *   +--------+----------+------------+---------+---------+----------+---------------------+
  *
  * A session is a record of fixed size: its core state, and byte queues made of
  * blocks: per stream up (to the server) and down (to the client), per slot of the
@@ -127,9 +127,18 @@ typedef struct bosh_upstream_t {
     bosh_network_t networks[BOSH_MAX_NETWORKS]; /* may be reached although not public */
 } bosh_upstream_t;
 
+/* The address that a session is counted for. */
+typedef struct bosh_client_t {
+    uint64_t key;        /* of a realm and an IPv4 address, or an IPv6 network of 64 bits;
+                            0: not counted */
+    uint32_t max_living; /* sessions at a time; 0: no limit */
+    uint32_t max_new;    /* sessions begun within a minute; 0: no limit */
+} bosh_client_t;
+
 typedef struct bosh_birth_t {
     bosh_terms_t terms;
     bosh_upstream_t upstream;
+    bosh_client_t client;
     uint64_t realm;                  /* which virtual host and location the sid belongs to */
     bool secure;                     /* came over TLS */
     char content[BOSH_CONTENT_SIZE]; /* "" unless terms.has_content */
@@ -160,6 +169,7 @@ typedef enum bosh_got_t {
     BOSH_GOT_NO_ROOM,     /* the session's, or all blocks are used */
     BOSH_GOT_BUSY,        /* somebody stands still inside the lock */
     BOSH_GOT_FULL,        /* no session more can be created */
+    BOSH_GOT_CROWDED,     /* nor by this client */
     BOSH_GOT_NO_RANDOM,   /* nor without random bytes: never a weak sid */
     BOSH_GOT_NO_CONNECTOR /* nor when no connector gave a sign of life lately */
 } bosh_got_t;

@@ -29,6 +29,8 @@ const bosh_option_t bosh_config_options[] = {
       false },
     { "BoshMaxBody", AT(max_body), BOSH_SIZE, KIB, 16 * MIB, 256 * KIB, false },
     { "BoshCompress", AT(compress), BOSH_FLAG, 0, 1, 0, false },
+    { "BoshMaxSessionsPerClient", AT(client_sessions), BOSH_NUMBER, 0, 1000000, 0, false },
+    { "BoshMaxNewPerClient", AT(client_new), BOSH_NUMBER, 0, 1000000, 0, false },
     { "BoshTLS", AT(tls), BOSH_TLS, BOSH_TLS_OFF, BOSH_TLS_REQUIRED, BOSH_TLS_REQUIRED, false },
     { "BoshTLSVerify", AT(tls_verify), BOSH_FLAG, 0, 1, 1, false },
 

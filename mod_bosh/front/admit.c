@@ -106,6 +106,31 @@ static uint64_t realm_of(const request_rec *r)
     return hash(h, bosh_config_location(r));
 }
 
+/* Who is counted for a new session, as mod_remoteip or another knows it. A subscriber has
+ * 2^64 IPv6 addresses, and one network. */
+static bosh_client_t client_of(const request_rec *r)
+{
+    const bosh_conf_t *conf = bosh_config(r->server);
+    const apr_sockaddr_t *a = r->useragent_addr;
+    const unsigned char *bytes = a ? a->ipaddr_ptr : NULL;
+    bosh_client_t client = { .max_living = (uint32_t)conf->client_sessions,
+                             .max_new = (uint32_t)conf->client_new };
+    bool is_mapped = bytes && a->family == APR_INET6
+                     && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)a->ipaddr_ptr);
+    int n = !bytes ? 0 : is_mapped || a->family != APR_INET6 ? 4 : 8;
+
+    if (n == 0 || (client.max_living == 0 && client.max_new == 0)) {
+        return client;
+    }
+    client.key = realm_of(r);
+    for (int i = 0; i < n; i++) {
+        client.key = (client.key ^ bytes[is_mapped ? 12 + i : i]) * UINT64_C(1099511628211);
+    }
+    client.key ^= client.key >> 32; /* its place is found by the low bits */
+    client.key += client.key == 0;
+    return client;
+}
+
 static bool is_secure(request_rec *r)
 {
     conn_rec *c = r->connection;
@@ -174,7 +199,7 @@ static void create(request_rec *r, bench_t *b, bosh_request_t *req, admission_t 
 {
     const bosh_conf_t *conf = bosh_config(r->server);
     const bosh_str_t *attr = b->body.attr;
-    bosh_birth_t birth = { .realm = realm_of(r), .secure = is_secure(r) };
+    bosh_birth_t birth = { .realm = realm_of(r), .client = client_of(r), .secure = is_secure(r) };
     bosh_condition_t condition;
 
     if (!negotiate(r, attr, &birth, a)) {

@@ -69,6 +69,9 @@ static const char *complaint(bosh_got_t got)
     switch (got) {
     case BOSH_GOT_FULL:
         return BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory";
+    case BOSH_GOT_CROWDED:
+        return BOSHNO(3013) "no more sessions for this client, for now: see "
+                            "BoshMaxSessionsPerClient and BoshMaxNewPerClient";
     case BOSH_GOT_NO_RANDOM:
         return BOSHNO(3010) "no new sessions: the system gives no random bytes";
     case BOSH_GOT_NO_CONNECTOR:

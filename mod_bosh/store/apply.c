@@ -104,6 +104,9 @@ applied_t apply_locked(bosh_store_t *st, record_t *r, const bosh_event_t *ev, bo
     for (unsigned i = 0; i < acts->n; i++) {
         carry_out_locked(st, r, &acts->a[i], kept, knocks, &applied);
     }
+    if (r->client && r->core.state >= BOSH_CLOSING) {
+        client_end_locked(st, r);
+    }
     if (applied.freed) {
         /* The connectors must have let go of it, and the mailbox too. */
         applied.freed = record_is_let_go(r);

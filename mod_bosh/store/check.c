@@ -237,6 +237,9 @@ static const char *check_all(bosh_store_t *st)
     if (!wrong) {
         wrong = check_free_sessions(st);
     }
+    if (!wrong) {
+        wrong = clients_check_locked(st);
+    }
     return wrong ? wrong : check_mail(st);
 }
 

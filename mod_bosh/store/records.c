@@ -184,6 +184,7 @@ void record_free_locked(bosh_store_t *st, record_t *r)
     for (unsigned i = 0; i < RECORD_CHAINS; i++) {
         chain_free_locked(st, record_chain(r, i));
     }
+    client_end_locked(st, r);
     unlink_record(st, r);
     BOSH_CRASH_POINT("record-freed");
     memset(r->sid, 0, sizeof(r->sid));

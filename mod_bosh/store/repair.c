@@ -201,6 +201,7 @@ void repair_locked(bosh_store_t *st, bosh_knocks_t *knocks)
     bound_watermarks(st->h);
     forget_claims(st);
     rebuild_records(st);
+    clients_recount_locked(st);
     rebuild_blocks(st);
     rebuild_mail(st, knocks);
     st->h->repairs++;

@@ -149,6 +149,7 @@ static void fill_record(bosh_store_t *st, record_t *r, const bosh_birth_t *birth
 
     bosh_session_init(&r->core, &birth->terms, now);
     r->realm = birth->realm;
+    client_begin_locked(st, r, &birth->client, now);
     r->secure = birth->secure;
     r->connector = (uint8_t)connector;
     r->begun = leg_bit(0);
@@ -191,6 +192,9 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
     connector = connector_choose_locked(st, now);
     if (connector == NIL) {
         o->got = BOSH_GOT_NO_CONNECTOR;
+    }
+    else if (!client_may_begin_locked(st, &birth->client, now)) {
+        o->got = BOSH_GOT_CROWDED;
     }
     else if (chain_has_room_locked(st, &none, need + kept.len)) {
         r = record_new_locked(st, sid);

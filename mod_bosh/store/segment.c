@@ -12,7 +12,8 @@ unsigned bosh_store_layout(void)
     const uint32_t numbers[] = {
         STORE_LAYOUT,     sizeof(header_t),     sizeof(child_t),          sizeof(connector_t),
         sizeof(record_t), sizeof(leg_t),        sizeof(bosh_session_t),   sizeof(bosh_slot_t),
-        sizeof(block_t),  sizeof(bosh_store_t), offsetof(record_t, core), sizeof(bosh_upstream_t)
+        sizeof(block_t),  sizeof(bosh_store_t), offsetof(record_t, core), sizeof(bosh_upstream_t),
+        sizeof(client_t)
     };
     uint32_t h = 2166136261u;
 
@@ -33,6 +34,7 @@ static void locate(bosh_store_t *st)
 
     st->children = (child_t *)(void *)(base + (size_t)st->h->off_children * BLOCK_SIZE);
     st->buckets = (uint32_t *)(void *)(base + (size_t)st->h->off_buckets * BLOCK_SIZE);
+    st->clients = (client_t *)(void *)(base + (size_t)st->h->off_clients * BLOCK_SIZE);
     st->sessions = (record_t *)(void *)(base + (size_t)st->h->off_sessions * BLOCK_SIZE);
     st->blocks = (block_t *)(void *)(base + (size_t)st->h->off_blocks * BLOCK_SIZE);
 }
@@ -57,6 +59,8 @@ static bool lay_out(header_t *h, const bosh_store_limits_t *l)
     at += in_blocks((uint64_t)l->children * sizeof(child_t));
     h->off_buckets = (uint32_t)at;
     at += in_blocks((uint64_t)h->buckets * sizeof(uint32_t));
+    h->off_clients = (uint32_t)at;
+    at += in_blocks((uint64_t)h->buckets * sizeof(client_t));
     h->off_sessions = (uint32_t)at;
     at += in_blocks((uint64_t)l->sessions * sizeof(record_t));
     h->off_blocks = (uint32_t)at;

@@ -6,6 +6,7 @@
  *   lock.c       the mutex, the busy mark
  *   blocks.c     chains of blocks: byte queues
  *   records.c    session records: allocation, lookup by sid
+ *   clients.c    how many sessions each client address has
  *   legs.c       a session's streams: their names, their beginnings
  *   forward.c    payloads on their way up, to one stream or to all
  *   back.c       stanzas whose client will not come for them
@@ -33,9 +34,9 @@
 /* To be counted up when what the same bytes mean has changed; their sizes tell themselves,
  * see segment.c. A build with faults is never taken for one without. */
 #ifdef BOSH_FAULTS
-#define STORE_LAYOUT 0x80000005u
+#define STORE_LAYOUT 0x80000006u
 #else
-#define STORE_LAYOUT 5u
+#define STORE_LAYOUT 6u
 #endif
 #define NIL UINT32_MAX
 
@@ -95,6 +96,7 @@ typedef struct record_t {
     uint16_t returned;    /* one bit for each slot: its answer's payload was taken back */
     uint64_t serial;
     uint64_t realm;
+    uint64_t client; /* whose it is, while it counts; 0: nobody's */
     unsigned char sid[BOSH_SID_BYTES];
     leg_t leg[BOSH_MAX_STREAMS];
     chain_t slot[BOSH_SLOTS]; /* early payload, or kept answer */
@@ -120,6 +122,13 @@ typedef struct child_t {
     mailbox_t box;
 } child_t;
 
+/* A client address. All zero: free. */
+typedef struct client_t {
+    uint64_t key;
+    bosh_msec_t since; /* `begun` counts from here */
+    uint32_t begun, living;
+} client_t;
+
 typedef struct connector_t {
     int64_t pid;
     bosh_msec_t seen;
@@ -138,7 +147,8 @@ typedef struct header_t {
     uint32_t sessions, blocks_free;
     uint32_t next_connector;
     uint64_t serial, repairs;
-    uint32_t off_children, off_buckets, off_sessions, off_blocks; /* in BLOCK_SIZE units */
+    uint32_t off_children, off_buckets, off_clients, off_sessions,
+        off_blocks; /* in BLOCK_SIZE units */
     connector_t connectors[MAX_CONNECTORS];
 } header_t;
 
@@ -151,6 +161,7 @@ struct bosh_store_t {
     header_t *h;
     child_t *children;
     uint32_t *buckets;
+    client_t *clients; /* as many as buckets */
     record_t *sessions;
     block_t *blocks;
 };
@@ -209,6 +220,16 @@ void base64url_encode(const unsigned char *p, size_t n, char *text);
 bool base64url_decode(bosh_str_t text, unsigned char *p, size_t n);
 void sid_encode(const unsigned char sid[BOSH_SID_BYTES], char *text);
 bool sid_decode(bosh_str_t text, unsigned char sid[BOSH_SID_BYTES]);
+
+/* clients.c */
+bool client_may_begin_locked(bosh_store_t *st, const bosh_client_t *client, bosh_msec_t now);
+void client_begin_locked(bosh_store_t *st, record_t *r, const bosh_client_t *client,
+                         bosh_msec_t now);
+/* The session is closing, or forgotten: it does not count any more. */
+void client_end_locked(bosh_store_t *st, record_t *r);
+void clients_recount_locked(bosh_store_t *st);
+/* NULL: all is well. */
+const char *clients_check_locked(bosh_store_t *st);
 
 /* legs.c */
 static inline uint8_t leg_bit(unsigned n)

@@ -100,6 +100,8 @@ MERGES = [
     ("BoshMaxPause", "200", "0", "120"),
     ("BoshConnectTimeout", "20", "30", "15"),
     ("BoshMaxStreams", "2", "1", "4"),
+    ("BoshMaxSessionsPerClient", "20", "30", "0"),
+    ("BoshMaxNewPerClient", "20", "30", "0"),
     ("BoshMaxBody", "65536", "1048576", "262144"),
     ("BoshCompress", "on", "off", "off"),
     ("BoshTLS", "off", "optional", "required"),
@@ -177,6 +179,8 @@ RANGES = [
     ("BoshWait", 1, 3600), ("BoshHold", 0, 4), ("BoshInactivity", 1, 86400),
     ("BoshPolling", 0, 3600), ("BoshMaxPause", 0, 86400), ("BoshConnectTimeout", 1, 300),
     ("BoshMaxStreams", 1, 4),
+    ("BoshMaxSessionsPerClient", 0, 1000000),
+    ("BoshMaxNewPerClient", 0, 1000000),
     ("BoshMaxSessions", 1, 1000000), ("BoshConnectors", 1, 16), ("BoshBlockingHolds", 0, 100000),
 ]
 

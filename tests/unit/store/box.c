@@ -72,6 +72,7 @@ bosh_birth_t box_birth(uint64_t rid)
                    .ver_minor = 11 },
         .upstream = { .to = "example.org", .host = "xmpp.example.org", .port = 5222, .lang = "en" },
         .realm = REALM,
+        .client = { .key = 77 }, /* counted, not limited */
         .secure = true,
     };
 }

@@ -259,6 +259,7 @@ static void next_open(void)
     next.st.h = (header_t *)(void *)copy;
     next.st.children = moved(s.box.st->children);
     next.st.buckets = moved(s.box.st->buckets);
+    next.st.clients = moved(s.box.st->clients);
     next.st.sessions = moved(s.box.st->sessions);
     next.st.blocks = moved(s.box.st->blocks);
     assert_int_equal(apr_global_mutex_create(&next.mutex, NULL, APR_LOCK_PROC_PTHREAD, s.box.pool),
