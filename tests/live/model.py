@@ -164,14 +164,19 @@ class Model:
                 return True
         return False
 
-    def check_down(self, told):
+    def check_order(self, told):
         """What came is what the server said, in its order."""
         seen, said = self.seen(), [text for text, _ in told]
         self.need(len(seen) == len(set(seen)), "doubled: %r"
                   % sorted({t for t in seen if seen.count(t) > 1}))
         self.need(seen == [t for t in said if t in set(seen)], "out of order: %r, not %r"
                   % (seen, said))
-        self.need(not self.missing(told), "lost: %r" % self.missing(told))
+
+    def check_down(self, told, returned=()):
+        """And all of it came, or went back."""
+        self.check_order(told)
+        lost = [text for text in self.missing(told) if text not in returned]
+        self.need(not lost, "lost: %r" % lost)
 
     def check_up(self, received, complete):
         """What the server got. complete: all of it must be there; else what is sure, and

@@ -66,6 +66,11 @@ class Player:
         return lane
 
     def _drop(self, lane, reset=False):
+        """What a copy was answered with is unknown, if the client had an answer that came
+        before the request's turn: that one says nothing about stanzas."""
+        for request in lane.queue:
+            if request.early and not request.stanzas and request.rid > self.acked:
+                request.answer = None
         if lane in self.lanes:
             self.lanes.remove(lane)
         lane.wire.reset() if reset else lane.wire.close()
@@ -383,14 +388,19 @@ class Player:
         self._await_end()
         self.model.check_down(list(self.server.told))
 
-    def _final_bodies(self):
-        """What the client said; what came back because nobody took it is no word of its."""
-        self.server.wait_ended(BOUND)
-        stanzas = list(self.server.stanzas)
-        returned = [s.get("id") for s in stanzas if s.get("type") == "error"]
+    def _returned(self):
+        """What came back because nobody took it."""
+        returned = [s.get("id") for s in list(self.server.stanzas) if s.get("type") == "error"]
         told = [text for text, _ in self.server.told]
         self.model.need(len(returned) == len(set(returned)) and set(returned) <= set(told),
                         "returned: %r of %r" % (returned, told))
+        return returned
+
+    def _final_bodies(self, seconds=BOUND):
+        """What the client said; what came back is no word of its."""
+        self.server.wait_ended(seconds)
+        self._returned()
+        stanzas = list(self.server.stanzas)
         return [s.findtext("{%s}body" % CLIENT) for s in stanzas
                 if s.tag == "{%s}message" % CLIENT and s.get("type") != "error"]
 
@@ -411,6 +421,22 @@ class Player:
         late.close()
         self.model.need(answer.type == "terminate", "after the end: %r" % answer)
         self.server.wait_ended(BOUND)
+
+    def fall_silent(self):
+        """Whatever is under way: nothing comes of it any more."""
+        self.note("silent")
+        for lane in list(self.lanes):
+            self._drop(lane, reset=self.dice.random() < 0.5)
+
+    def check_silence(self, inactivity):
+        """The session ends of it, and what the client cannot have read goes back."""
+        self.model.check_up(self._final_bodies(inactivity + BOUND), complete=False)
+        self.model.check_down(list(self.server.told), self._returned())
+        late = self.endpoints[0].wire()
+        answer = late.ask(body_bytes(rid=self.model.next_rid(), sid=self.session.sid), BOUND)
+        late.close()
+        self.model.need((answer.type, answer.condition) == ("terminate", "item-not-found"),
+                        "after the silence: %r" % answer)
 
     def close(self):
         for lane in list(self.lanes):

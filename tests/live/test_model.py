@@ -59,15 +59,29 @@ class Table:
             player.close()
 
 
+    def play_on(self, between=None):
+        stop = time.monotonic() + SECONDS
+        while time.monotonic() < stop:
+            self.turn()
+            if between:
+                between()
+
+    def fall_silent(self, inactivity):
+        """All at once, whatever they are at."""
+        for player, _ in self.players:
+            player.fall_silent()
+        for player, _ in self.players:
+            try:
+                player.check_silence(inactivity)
+            except AssertionError as e:
+                raise AssertionError(explain(player, e)) from e
+
+
 def play(server, fake, tls=False, between=None):
     seed = seeds.choose()
     table = Table(server, fake, seed, tls, bool(between))
     try:
-        stop = time.monotonic() + SECONDS
-        while time.monotonic() < stop:
-            table.turn()
-            if between:
-                between()
+        table.play_on(between)
         for player, life in list(table.players):
             try:
                 table.leave(player, life)
@@ -99,3 +113,15 @@ def test_so_it_is_while_httpd_restarts_gracefully(server, fake_server):
 
     play(server, fake_server, between=restart)
     assert restarts
+
+
+def test_sessions_of_clients_that_fall_silent_end(make_httpd, fake_server):
+    inactivity = 8
+    server = make_httpd(servers=3, server_limit=5, threads=12, async_factor=60,
+                        extra="BoshHold 2\nBoshInactivity %d" % inactivity)
+    table = Table(server, fake_server, seeds.choose(), False, False)
+    try:
+        table.play_on()
+        table.fall_silent(inactivity)
+    finally:
+        table.close()
