@@ -13,14 +13,14 @@
 
 #include "core_int.h"
 
+/* An answer that is still being written may have been read: that tells nothing. */
 void spacing_note_request(bosh_session_t *s, uint64_t rid)
 {
     for (unsigned i = 0; i < BOSH_SLOTS && !s->is_parallel; i++) {
         const bosh_slot_t *slot = &s->slots[i];
 
         s->is_parallel =
-            slot->rid != rid
-            && (slot->state == BOSH_SLOT_EARLY || slot->state == BOSH_SLOT_HELD || slot->writing);
+            slot->rid != rid && (slot->state == BOSH_SLOT_EARLY || slot->state == BOSH_SLOT_HELD);
     }
 }
 
