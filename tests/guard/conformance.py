@@ -69,13 +69,18 @@ def check_counts(table):
                               f"its rows are about {sorted(covered)}")
 
 
+def missing_code(text):
+    """What `room/file.c:function` names in a text that is not there."""
+    for path, function in CODE.findall(text):
+        if not (SRC / "mod_bosh" / path).is_file():
+            yield f"mod_bosh/{path} does not exist"
+        elif function and not has_name(f"mod_bosh/{path}", function):
+            yield f"mod_bosh/{path} has no {function}()"
+
+
 def check_code(place, text):
     found = CODE.findall(text)
-    for path, function in found:
-        if not (SRC / "mod_bosh" / path).is_file():
-            complaints.append(f"{place}: mod_bosh/{path} does not exist")
-        elif function and not has_name(f"mod_bosh/{path}", function):
-            complaints.append(f"{place}: mod_bosh/{path} has no {function}()")
+    complaints.extend(f"{place}: {what}" for what in missing_code(text))
     own = set(DIRECTIVE.findall(text))
     complaints.extend(f"{place}: there is no directive {name}" for name in sorted(own - directives))
     for token in TOKEN.findall(text):
@@ -103,6 +108,15 @@ def check_rows(table):
                 complaints.append(f"{place}: binds {cells[2]}, which is nobody")
             check_code(place, cells[3])
             check_proof(place, cells[4])
+
+
+def check_prose():
+    """What is below the tables names code and tests as well."""
+    text = (SRC / PLACE).read_text().partition("\n## Departures\n")[2]
+    if not text:
+        complaints.append(f"{PLACE}: tells of no departures")
+    for what in (*missing_code(text), *missing_proofs(text)):
+        complaints.append(f"{PLACE}: below the tables: {what}")
 
 
 def normative_words(text):
@@ -147,6 +161,7 @@ if len(table) < 30:
     complaints.append(f"{PLACE}: only {len(table)} sections were understood")
 check_counts(table)
 check_rows(table)
+check_prose()
 specs = os.environ.get("BOSH_SPECS")
 if specs:
     check_against_specs(table, pathlib.Path(specs))

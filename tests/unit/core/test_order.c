@@ -174,6 +174,23 @@ static void early_request_repeated_after_its_empty_answer_is_not_passed_over(voi
     assert_int_equal(d.s.next_answer, R + 1);
 }
 
+/* The empty answer was none of its rid's: see Departures in docs/conformance.md. */
+static void early_request_repeated_after_its_empty_answer_gets_stanzas(void **state)
+{
+    bosh_holder_t copy;
+
+    (void)state;
+    request(&d, R + 1, 0);
+    d.now += BOSH_SEC(WAIT);
+    comes_back(&d, R + 1, d.holder);
+    assert_int_equal(request(&d, R + 1, 0)->kind, BOSH_DO_HOLD);
+    copy = d.holder;
+    assert_int_equal(request(&d, R, 0)->kind, BOSH_DO_ANSWER);
+    wrote(&d, R, d.holder);
+    data(&d);
+    assert_true(comes_back(&d, R + 1, copy)->with_down);
+}
+
 static void abandoned_early_request_keeps_its_payload(void **state)
 {
     (void)state;
@@ -272,6 +289,8 @@ int main(void)
         cmocka_unit_test_setup(early_request_is_answered_empty_when_wait_is_over, open_session),
         cmocka_unit_test_setup(early_request_answered_empty_stays_empty, open_session),
         cmocka_unit_test_setup(early_request_repeated_after_its_empty_answer_is_not_passed_over,
+                               open_session),
+        cmocka_unit_test_setup(early_request_repeated_after_its_empty_answer_gets_stanzas,
                                open_session),
         cmocka_unit_test_setup(abandoned_early_request_keeps_its_payload, open_session),
         cmocka_unit_test_setup(urgent_early_request_is_answered_at_once, open_session),
