@@ -108,7 +108,7 @@ def shared_httpd(prosody, fake_server):
         usual_domains(prosody, fake_server),
         vhosts={"other": "", "wide": "BoshHold 2",
                 "short": "BoshInactivity 2\nBoshMaxPause 10\nBoshWait 8\nBoshPolling 1",
-                "none": "BoshDomain far.fake xmpp://192.0.2.1:5222",
+                "none": "BoshDomain lonely.fake xmpp://127.0.0.1:1",
                 "least": "BoshMaxPause 0\nBoshMaxStreams 1",
                 "streams": "BoshMaxStreams 3",
                 "cors": "BoshAllowOrigin https://Chat.example http://plain.example:8080 null",

@@ -309,6 +309,18 @@ def test_see_other_host_of_who_proved_nothing_is_not_followed(reach, fronts, fak
     assert second.accepted == 0
 
 
+def test_server_of_this_machine_leads_to_no_other(reach, fronts, fake):
+    """It is spoken to in the clear. Outside, everybody would hear that."""
+    server = reach(fronts(mode="plain"), "", domain="puppet.fake")
+    wire = bosh.Endpoint(server.port).wire()
+    wire.send(bosh.body_bytes(rid=bosh.first_rid(), to="puppet.fake", ver="1.11", wait="20",
+                              hold="1"))
+    c = fake.connection()
+    c.send(c.header() + (ELSEWHERE % 5222).replace("127.0.0.1", "192.0.2.1"))
+    assert wire.answer().condition == FAILED
+    assert "not a loopback address: passwords would pass in the clear" in server.log_text()
+
+
 # ---- max= --------------------------------------------------------------------------------------
 
 

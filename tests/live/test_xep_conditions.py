@@ -6,13 +6,9 @@ import signal
 import pytest
 
 import bosh
-from bosh import body_bytes, message
+from bosh import message
 from strictxml import HTTPBIND
 from waiting import until
-
-
-def creation(endpoint, to, **attrs):
-    return endpoint.wire().ask(body_bytes(rid=1000, to=to, wait=5, hold=1, ver="1.11", **attrs))
 
 
 def test_stanza_too_large_is_undefined_condition_with_more_inside(site, fake, new_session):
@@ -25,11 +21,6 @@ def test_stanza_too_large_is_undefined_condition_with_more_inside(site, fake, ne
     own = list(answer.body)
     assert own and not own[-1].tag.startswith(("{%s}" % HTTPBIND, "{jabber:"))
     connection.wait_ended()
-
-
-def test_server_elsewhere_is_not_reached(site):
-    """What is not on this machine would be told passwords in the clear."""
-    assert creation(site.none, "far.fake").condition == "remote-connection-failed"
 
 
 def test_lost_connection_is_remote_connection_failed(site, fake, new_session):
