@@ -30,6 +30,7 @@ def test_creation_answer_has_all_attributes(site, fake, new_session):
     assert body.get("inactivity") == "60" and body.get("polling") == "5"
     assert body.get("maxpause") == "120"
     assert body.get("ver") == "1.6"
+    assert body.get("charsets") == "UTF-8"
     assert body.get("from") == "echo.fake"
     assert body.get("authid") == "stream-%d-1" % fake.connection().number
     assert body.get("{urn:xmpp:xbosh}version") == "1.0"
