@@ -105,16 +105,32 @@ def test_other_clients_never_get_an_error_code(opened, site):
 # ---- section 19.1 ---------------------------------------------------------------------------------------
 
 
-def test_request_in_the_clear_for_a_secure_session_only_loses_its_connection(site, fake,
+@pytest.fixture
+def two_addresses(make_httpd):
+    """One site, name and port, at two addresses: the endpoint with TLS, and the one without."""
+    server = make_httpd(start=False)
+    server.write_conf("Listen 127.0.0.2:{0}\n<VirtualHost 127.0.0.2:{0}>\nServerName 127.0.0.1\n"
+                      "</VirtualHost>\n".format(server.tls_port))
+    server.start()
+    return (bosh.Endpoint(server.tls_port, tls=True),
+            bosh.Endpoint(server.tls_port, host="127.0.0.2"), server)
+
+
+def test_request_in_the_clear_for_a_secure_session_only_loses_its_connection(two_addresses, fake,
                                                                              new_session):
-    session = new_session(site.tls).open("echo.fake")
-    wire = site.main.but(path="/http-bind").wire()
-    stranger = wire.endpoint
-    assert stranger.port != site.tls.port
-    try:
-        answer = wire.ask(session.bytes(message("echo.fake", "clear"), rid=session.rid + 1))
-        assert answer.condition == "item-not-found"  # another virtual host knows no such sid
-    except bosh.Broken:
-        pass
+    secure, clear, server = two_addresses
+    session = new_session(secure).open("echo.fake")
+    for payload in (message("echo.fake", "clear"), ""):
+        with pytest.raises(bosh.Broken, match="^closed after b''$"):
+            clear.wire().ask(session.bytes(payload, rid=session.rid + 1))
+    assert server.log_text().count("BOSH3002") == 2
     assert session.ask(message("echo.fake", "safe")).texts() == ["safe"]
     fake.connection().wait_bodies("safe")
+
+
+def test_session_that_began_in_the_clear_may_go_on_over_tls(two_addresses, fake, new_session):
+    """The sid is the same site's: only what began with TLS has to keep it."""
+    secure, clear, _ = two_addresses
+    session = new_session(clear).open("echo.fake")
+    answer = secure.wire().ask(session.bytes(message("echo.fake", "over TLS")))
+    assert answer.texts() == ["over TLS"]
