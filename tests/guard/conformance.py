@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""docs/conformance.md has a row for every normative word of both XEPs, and each row names
-code and tests that exist.
+"""docs/conformance.md has a row for every normative word of both XEPs and for every
+terminal condition, and each row names code and tests that exist.
 
 The XEPs are not part of the tree. Where they are, in the folder that BOSH_SPECS names
 (xep-0124.xml, xep-0206.xml), the words are counted there too.
@@ -10,7 +10,7 @@ import os
 import pathlib
 import re
 
-from tree import PROOF, SRC, finish, has_name, missing_proofs
+from tree import PROOF, SRC, finish, has_name, has_word, missing_proofs
 
 PLACE = "docs/conformance.md"
 SECTION = re.compile(r"### ([\d.]+) ([\w-]+): .* \((\d+)\)$")
@@ -27,8 +27,10 @@ complaints = []
 
 
 def numbers(text):
-    """'1, 3-5' as [1, 3, 4, 5]."""
+    """'1, 3-5' as [1, 3, 4, 5]; '-', which is about no such word, as []."""
     found = []
+    if text == "-":
+        return found
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         if not first.isdigit() or (last and not last.isdigit()):
@@ -110,6 +112,44 @@ def check_rows(table):
             check_proof(place, cells[4])
 
 
+def condition_rows():
+    """{condition: (place, code, proof)} of the table of conditions."""
+    found, is_inside = {}, False
+    for row, line in enumerate((SRC / PLACE).read_text().splitlines(), 1):
+        if line.startswith("## "):
+            is_inside = line == "## Conditions"
+        elif is_inside and line.startswith("| ") and not line.startswith("| Condition "):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if len(cells) != 4 or not all(cells) or cells[0] in found:
+                complaints.append(f"{PLACE}:{row}: has not four cells, or one is empty or twice")
+                continue
+            found[cells[0]] = f"{PLACE}:{row}", cells[2], cells[3]
+    return found
+
+
+def names_constant(code, constant):
+    return any(has_word(f"mod_bosh/{path}", constant) for path, _ in CODE.findall(code))
+
+
+def check_conditions():
+    """Each condition that there is comes from somewhere: one of the files that its row names
+    says so."""
+    source = (SRC / "mod_bosh/core/condition.c").read_text()
+    known = {name: constant for constant, name in
+             re.findall(r'\[(BOSH_COND_\w+)\] = "([a-z-]+)"', source)}
+    rows = condition_rows()
+    complaints.extend(f"{PLACE}: no row for the condition {name}"
+                      for name in sorted(known.keys() - rows.keys()))
+    for name, (place, code, proof) in rows.items():
+        if name not in known:
+            complaints.append(f"{place}: core/condition.c has no {name}")
+        elif not names_constant(code, known[name]):
+            complaints.append(f"{place}: no file of it says {known[name]}")
+        check_code(place, code)
+        check_proof(place, proof)
+    return len(rows)
+
+
 def check_prose():
     """What is below the tables names code and tests as well."""
     text = (SRC / PLACE).read_text().partition("\n## Departures\n")[2]
@@ -161,11 +201,12 @@ if len(table) < 30:
     complaints.append(f"{PLACE}: only {len(table)} sections were understood")
 check_counts(table)
 check_rows(table)
+conditions = check_conditions()
 check_prose()
 specs = os.environ.get("BOSH_SPECS")
 if specs:
     check_against_specs(table, pathlib.Path(specs))
 rows = sum(len(section[4]) for section in table)
 words = sum(section[3] for section in table)
-finish(f"{words} normative words in {rows} rows"
+finish(f"{words} normative words in {rows} rows, {conditions} conditions"
        + (", counted in the XEPs as well" if specs else ""), complaints)

@@ -25,11 +25,19 @@ def name(path):
     return str(path.relative_to(SRC))
 
 
+def text_of(path):
+    """That file of the tree; nothing if there is none."""
+    return texts.setdefault(path, (SRC / path).read_text() if (SRC / path).is_file() else "")
+
+
+def has_word(path, word):
+    return re.search(rf"\b{word}\b", text_of(path))
+
+
 def has_name(path, function):
     """Whether that file of the tree defines, or at least mentions, the function."""
-    text = texts.setdefault(path, (SRC / path).read_text() if (SRC / path).is_file() else "")
     pattern = rf"^def {function}\(" if path.endswith(".py") else rf"\b{function}\("
-    return re.search(pattern, text, re.M)
+    return re.search(pattern, text_of(path), re.M)
 
 
 def missing_proofs(text):
