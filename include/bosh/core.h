@@ -186,6 +186,7 @@ typedef struct bosh_answer_t {
     uint8_t condition;
     uint8_t stream;  /* to be named; BOSH_NO_STREAM: none. With TERMINATE: only this
                         stream ends, not the session */
+    uint8_t greets;  /* tells the server's stream ID: of this stream, else of the first */
     uint32_t time;   /* milliseconds, with report */
     uint64_t ack;    /* 0: no such attribute */
     uint64_t report; /* 0: no such attribute */
@@ -253,6 +254,7 @@ typedef struct bosh_leg_t {
     uint8_t is_named;  /* the client was given its name */
     uint8_t end_due;   /* its end, and not the session's, is yet to be told */
     uint8_t end_told;  /* it was: nothing of this stream reaches the client any more */
+    uint8_t greeted;   /* the client was told the server's stream ID */
 } bosh_leg_t;
 
 typedef enum bosh_state_t { BOSH_OPENING, BOSH_OPEN, BOSH_CLOSING, BOSH_ENDED } bosh_state_t;

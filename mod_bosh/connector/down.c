@@ -4,7 +4,7 @@
 #include "connector_int.h"
 
 /* Before there is TLS the stream may yet become the client's; a later header replaces what
- * this one said. */
+ * this one said. Not so a restart's: the client may ask for its first answers once more. */
 static void on_opened(void *baton, const bosh_stream_header_t *header)
 {
     c2s_t *c = baton;
@@ -16,7 +16,9 @@ static void on_opened(void *baton, const bosh_stream_header_t *header)
     if (c->state > STREAMING) {
         return;
     }
-    bosh_store_greet(c->k->args->store, c->ref, header->from, header->id);
+    if (!c->was_opened) {
+        bosh_store_greet(c->k->args->store, c->ref, header->from, header->id);
+    }
     /* Before XMPP 1.0 there are no features to wait for. */
     if (c->state == STREAMING && !header->version.p && !c->was_opened) {
         c->opens = true;

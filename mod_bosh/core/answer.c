@@ -19,12 +19,23 @@ static void give_down(bosh_session_t *s, bosh_action_t *a, uint8_t stream)
     }
 }
 
+/* The stream ID goes to the client as the features do: with the first answer that can have it
+ * (XEP-0206 section 4). A server older than XMPP 1.0 has an ID, and no features. */
+static void greet(bosh_session_t *s, bosh_action_t *a, uint8_t stream)
+{
+    bosh_leg_t *leg = &s->leg[stream];
+
+    a->answer.greets = leg->state == BOSH_LEG_OPEN && !leg->greeted;
+    leg->greeted |= a->answer.greets;
+}
+
 static void say_created(bosh_session_t *s, const bosh_slot_t *slot, bosh_action_t *a)
 {
     a->answer.kind = BOSH_ANSWER_CREATED;
     a->answer.stream = s->terms.streams > 1 ? 0 : BOSH_NO_STREAM;
     if (is_attended(slot) && !(slot->asks & BOSH_ASKS_PAUSE)) {
         give_down(s, a, 0);
+        greet(s, a, 0);
     }
 }
 
@@ -54,14 +65,20 @@ static void say_what_there_is(bosh_session_t *s, const bosh_slot_t *slot, bosh_a
     uint8_t stream = legs_pick(s);
 
     /* "The response to the pause request MUST NOT contain any payloads" (section 10). */
-    if (!is_attended(slot) || (slot->asks & BOSH_ASKS_PAUSE) || stream == BOSH_NO_STREAM) {
+    if (!is_attended(slot) || (slot->asks & BOSH_ASKS_PAUSE)) {
         return;
     }
-    if (s->leg[stream].end_due) {
+    if (stream == BOSH_NO_STREAM) {
+        if (s->legs == 1) { /* with several, an empty answer is about none of them */
+            greet(s, a, 0);
+        }
+    }
+    else if (s->leg[stream].end_due) {
         say_leg_end(s, a, stream);
     }
     else {
         give_down(s, a, stream);
+        greet(s, a, stream);
     }
 }
 

@@ -137,8 +137,7 @@ static void add_name(bosh_buf_t *out, const char *attr, const char *value)
     }
 }
 
-/* XEP-0124 section 7.2, XEP-0206 section 4. Features came with the server's greeting: an
- * answer without them knew no authid. */
+/* XEP-0124 section 7.2, XEP-0206 section 4. */
 static void add_created(bosh_buf_t *out, const bosh_outcome_t *o, const char *sid,
                         const bosh_greeting_t *g)
 {
@@ -159,9 +158,6 @@ static void add_created(bosh_buf_t *out, const bosh_outcome_t *o, const char *si
         bosh_xml_add_attr(out, "accept", BOSH_STR("gzip"));
     }
     add_name(out, "from", g->from);
-    if (o->payload_len > 0) {
-        add_name(out, "authid", g->authid);
-    }
     bosh_buf_add_z(out, XMPP_VERSION " xmpp:restartlogic='true'" STREAM_NS);
 }
 
@@ -214,6 +210,9 @@ static void compose_head(bosh_buf_t *out, const bosh_outcome_t *o, const char *s
     case BOSH_ANSWER_ERROR: add_type(out, "error", BOSH_COND_NONE); break;
     default: break;
     }
+    if (o->answer.greets) {
+        add_name(out, "authid", g->authid);
+    }
     add_acks(out, &o->answer);
     add_name(out, "stream", o->stream);
     if (needs_stream_ns(o, payload)) {
@@ -226,8 +225,8 @@ static void compose_head(bosh_buf_t *out, const bosh_outcome_t *o, const char *s
  * stream. */
 static void fetch_greeting(const bosh_outcome_t *o, bosh_greeting_t *g)
 {
-    bool is_greeting =
-        o->answer.kind == BOSH_ANSWER_CREATED || o->answer.kind == BOSH_ANSWER_STREAM;
+    bool is_greeting = o->answer.kind == BOSH_ANSWER_CREATED || o->answer.kind == BOSH_ANSWER_STREAM
+                       || o->answer.greets;
     bosh_ref_t first = o->ref;
     bosh_greeting_t own;
 

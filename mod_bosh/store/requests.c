@@ -26,13 +26,14 @@ static void copy_payload(bosh_store_t *st, record_t *r, unsigned slot, bosh_buf_
     }
 }
 
-/* The stream that an answer names; of one that tells a beginning, ref is it. */
+/* The stream that an answer names; of one that tells of a beginning, ref is it. */
 static void name_stream(const record_t *r, bosh_outcome_t *o)
 {
     const bosh_answer_t *answer = &o->answer;
 
     leg_name(r, answer->stream, o->stream);
-    if ((answer->kind == BOSH_ANSWER_CREATED || answer->kind == BOSH_ANSWER_STREAM)
+    if ((answer->kind == BOSH_ANSWER_CREATED || answer->kind == BOSH_ANSWER_STREAM
+         || answer->greets)
         && answer->stream < BOSH_MAX_STREAMS) {
         o->ref.stream = answer->stream;
     }

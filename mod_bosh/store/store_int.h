@@ -34,9 +34,9 @@
 /* To be counted up when what the same bytes mean has changed; their sizes tell themselves,
  * see segment.c. A build with faults is never taken for one without. */
 #ifdef BOSH_FAULTS
-#define STORE_LAYOUT 0x80000006u
+#define STORE_LAYOUT 0x80000007u
 #else
-#define STORE_LAYOUT 6u
+#define STORE_LAYOUT 7u
 #endif
 #define NIL UINT32_MAX
 

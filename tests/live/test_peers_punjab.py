@@ -192,10 +192,16 @@ def test_late_features_are_sent_once(site, fake, new_session):
     created = wire.answer(4)  # by `wait` at the latest
     assert created.body.get("sid") and created.stanzas == []
     session.sid = created.body.get("sid")
-    session.post()
+    assert created.body.get("authid") is None
+    data = session.bytes()
+    wire.send(data)
     connection.greet()
-    assert [s.tag for s in session.collect().stanzas] == ["{%s}features" % STREAMS]
-    assert session.ask(message("late.fake", "x")).texts() == ["x"]
+    answer = wire.answer()
+    assert [s.tag for s in answer.stanzas] == ["{%s}features" % STREAMS]
+    assert answer.body.get("authid") == "stream-%d-1" % connection.number
+    following = session.ask(message("late.fake", "x"))
+    assert (following.texts(), following.body.get("authid")) == (["x"], None)
+    assert wire.ask(data).raw == answer.raw
 
 
 def test_rids_stay_in_step_after_many_repeats(opened):

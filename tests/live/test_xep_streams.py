@@ -27,11 +27,14 @@ def add(session, fake, to="echo.fake", **attrs):
     answer = session.ask(to=to, xml_lang="en", xmpp_version="1.0", **attrs)
     assert answer.type is None and answer.body.get("stream"), answer
     session.added = answer
+    assert answer.body.get("authid") is None
     if not session.inbox:
         session.ask()
     features = session.wait_stanza("{%s}features" % STREAMS)
     assert features is not None
-    return answer.body.get("stream"), fake.since_mark()[before]
+    connection = fake.since_mark()[before]
+    assert session.answers[-1].body.get("authid") == "stream-%d-1" % connection.number
+    return answer.body.get("stream"), connection
 
 
 @pytest.fixture

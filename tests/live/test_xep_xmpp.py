@@ -1,5 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """XEP-0206: what XMPP adds, as far as the other tests do not come across it."""
+import re
+
 import pytest
 
 from bosh import message
@@ -47,3 +49,42 @@ def test_from_of_a_restart_goes_into_the_stream_header(logged_in):
     session, connection = logged_in
     restarted(session, to="echo.fake", from_="other@echo.fake")
     assert connection.headers[1].get("from") == "other@echo.fake"
+
+
+# ---- section 4: the stream's ID ----------------------------------------------------------------
+
+
+def authid(answer):
+    return answer.body.get("authid")
+
+
+def test_stream_id_of_a_restart_is_not_told_and_changes_no_answer(site, fake, new_session):
+    """What was told of the first stream is told again, word for word, to who asks again."""
+    session = new_session(site.main).open("echo.fake", ack=1)
+    first = session.created
+    assert authid(first) == "stream-%d-1" % fake.connection().number
+    data = session.bytes(rid=session.rid)
+    session.authenticate("u", "p")
+    session.restart()
+    assert [authid(a) for a in session.answers] == [authid(first), None, None]
+    assert session.endpoint.wire().ask(data).raw == first.raw
+
+
+def test_stream_id_of_a_server_older_than_xmpp_1_0_needs_no_features(play, site):
+    """Who logs in there needs it, and no features will ever come."""
+    p = play("before_header", endpoint=site.least)
+    p.server.send(re.sub(" version='1.0'>$", ">", p.server.header()))
+    created = p.collect()
+    assert (authid(created), created.stanzas) == ("stream-%d-1" % p.server.number, [])
+    p.session.post()
+    p.server.push("x")
+    answer = p.collect()
+    assert (answer.texts(), authid(answer)) == (["x"], None)
+
+
+def test_late_stream_id_of_a_server_older_than_xmpp_1_0_comes_with_the_next_answer(play, site):
+    p = play("before_header", endpoint=site.least, wait=1)
+    assert authid(p.collect()) is None
+    p.server.send(re.sub(" version='1.0'>$", ">", p.server.header()))
+    answers = [p.session.ask() for _ in range(2)]
+    assert sorted(str(authid(a)) for a in answers) == ["None", "stream-%d-1" % p.server.number]

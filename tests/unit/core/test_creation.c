@@ -22,6 +22,7 @@ static void holds_the_creation_answer_for_the_features(void **state)
     assert_int_equal(a->kind, BOSH_DO_ANSWER);
     assert_int_equal(a->answer.kind, BOSH_ANSWER_CREATED);
     assert_true(a->with_down);
+    assert_true(a->answer.greets);
     assert_int_equal(d.s.leg[0].has_down, 0);
 }
 
@@ -37,6 +38,7 @@ static void answers_without_features_when_wait_is_over(void **state)
     assert_int_equal(a->kind, BOSH_DO_ANSWER);
     assert_int_equal(a->answer.kind, BOSH_ANSWER_CREATED);
     assert_false(a->with_down);
+    assert_false(a->answer.greets);
     assert_int_equal(d.s.state, BOSH_OPENING);
 }
 
@@ -57,6 +59,27 @@ static void late_features_come_with_the_next_answer(void **state)
     assert_true(woken(&d, d.holder) == d.now);
     assert_true(comes_back(&d, FIRST_RID + 1, d.holder)->with_down);
     assert_int_equal(find(&d, BOSH_DO_ANSWER)->answer.kind, BOSH_ANSWER_DATA);
+    assert_true(find(&d, BOSH_DO_ANSWER)->answer.greets);
+    wrote(&d, FIRST_RID + 1, d.holder);
+    data(&d);
+    assert_true(request(&d, FIRST_RID + 2, 0)->with_down);
+    assert_false(find(&d, BOSH_DO_ANSWER)->answer.greets);
+}
+
+static void the_stream_id_is_not_told_to_who_has_gone(void **state)
+{
+    (void)state;
+    drive_begin(&d, 1, 10);
+    d.now += BOSH_SEC(10);
+    comes_back(&d, FIRST_RID, d.holder);
+    wrote(&d, FIRST_RID, d.holder);
+    request(&d, FIRST_RID + 1, 0);
+    hangs_up(&d, FIRST_RID + 1, d.holder);
+    opened(&d);
+    d.now += 100;
+    assert_true(request(&d, FIRST_RID + 2, 0)->with_down);
+    assert_false(slot_of(&d, FIRST_RID + 1)->answer.greets);
+    assert_true(slot_of(&d, FIRST_RID + 2)->answer.greets);
 }
 
 static void coming_back_too_soon_is_told_the_same_time(void **state)
@@ -148,6 +171,7 @@ int main(void)
         cmocka_unit_test(holds_the_creation_answer_for_the_features),
         cmocka_unit_test(answers_without_features_when_wait_is_over),
         cmocka_unit_test(late_features_come_with_the_next_answer),
+        cmocka_unit_test(the_stream_id_is_not_told_to_who_has_gone),
         cmocka_unit_test(coming_back_too_soon_is_told_the_same_time),
         cmocka_unit_test(polling_client_gets_its_features_in_the_first_answer_too),
         cmocka_unit_test(connect_timeout_ends_the_session_with_its_condition),
