@@ -99,9 +99,10 @@ class Wire:
 
     def request(self, body, headers=(), method="POST", path=None, version="1.1"):
         """The bytes of an HTTP request."""
-        lines = ["%s %s HTTP/%s" % (method, path or self.endpoint.path, version),
-                 "Host: %s:%d" % (self.endpoint.host, self.endpoint.port)]
+        lines = ["%s %s HTTP/%s" % (method, path or self.endpoint.path, version)]
         given = {k.lower() for k, _ in headers}
+        if "host" not in given:
+            lines.append("Host: %s:%d" % (self.endpoint.host, self.endpoint.port))
         if body is not None:
             if "content-type" not in given:
                 lines.append("Content-Type: text/xml; charset=utf-8")

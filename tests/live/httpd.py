@@ -315,6 +315,11 @@ class Httpd:
         return sum(self.log_text(os.path.basename(f)).count(text) for f in self.log_files()
                    if os.path.basename(f).startswith("error.log"))
 
+    def loud_lines(self, since=0):
+        """What the module complained of, behind so many characters of the error log."""
+        return [line for line in self.log_text()[since:].splitlines()
+                if re.search(r"bosh:(error|warn|crit|alert|emerg)", line)]
+
     def log_size(self):
         return os.path.getsize(os.path.join(self.root, "logs", "error.log"))
 

@@ -97,12 +97,10 @@ def test_keep_alive_time_is_that_of_the_virtual_host_by_name(make_httpd, fake, n
     server.start()
     endpoint = bosh.Endpoint(server.port_of["first"])
     session = new_session(endpoint)
-    host = b"Host: 127.0.0.1:%d" % endpoint.port
     wire = endpoint.wire()
 
     def ask(data):
-        request = wire.request(data, headers=[("Connection", "keep-alive")])
-        wire.send_raw(request.replace(host, b"Host: second"))
+        wire.send(data, headers=[("Host", "second"), ("Connection", "keep-alive")])
 
     ask(session.bytes(to="echo.fake", ver="1.11", wait=1, hold=1, xmpp_version="1.0"))
     created = wire.answer(2)

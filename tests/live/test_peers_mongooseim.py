@@ -12,7 +12,7 @@ import seeds
 from bosh import body_bytes, message
 from prosody import ACCOUNTS, DOMAIN
 from strictxml import CLIENT, STREAMS
-from waiting import PATIENCE, until
+from waiting import PATIENCE, stays_false, until
 
 PRESENCE_GONE = "<presence type='unavailable' xmlns='jabber:client'/>"
 ORIGIN = "https://chat.example"
@@ -75,6 +75,16 @@ def test_hold_of_0_makes_a_polling_session(endpoint, fake, new_session):
     assert session.created.body.get("hold") == "0"
     started = time.monotonic()
     assert session.ask(message("echo.fake", "x")).type is None
+    assert time.monotonic() - started < 2 * PATIENCE
+
+
+def test_poll_of_a_polling_session_is_answered_at_once(site, fake, new_session):
+    """Although `wait` is long."""
+    session = new_session(site.short).open("echo.fake", hold=0, wait=8)
+    time.sleep(1.1)  # `polling` is 1
+    started = time.monotonic()
+    answer = session.ask()
+    assert (answer.type, answer.stanzas) == (None, [])
     assert time.monotonic() - started < 2 * PATIENCE
 
 
@@ -201,7 +211,7 @@ def test_session_of_a_killed_client_lives_on_and_then_ends(short):
     session, connection = short
     session.hold().held()
     session.pending[0][1].reset()
-    assert not connection.gone
+    stays_false(lambda: connection.gone, 0.3, "the end of the session")
     connection.wait_ended(2 + 8)
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bosh import body_bytes, message
+from bosh import Endpoint, body_bytes, message
 from strictxml import BIND, SASL, STREAMS
 from waiting import PATIENCE, at_best_within, until
 
@@ -563,6 +563,27 @@ def test_sid_means_nothing_anywhere_else(opened, site, where):
     assert session.ask(message("echo.fake", "mine")).texts() == ["mine"]
     connection.wait_bodies("mine")
     stranger.close()
+
+
+@pytest.mark.parametrize("home, elsewhere", [("first", "second"), ("second", "first")])
+def test_sid_means_nothing_at_another_name_of_the_same_port(make_httpd, fake, new_session, home,
+                                                            elsewhere):
+    server = make_httpd(start=False, vhosts={"first": ""})
+    server.write_conf("<VirtualHost 127.0.0.1:%d>\nServerName second\n</VirtualHost>\n"
+                      % server.port_of["first"])
+    server.start()
+    session = new_session(Endpoint(server.port_of["first"]))
+    wire = session.endpoint.wire()
+
+    def ask(name, payload="", **attrs):
+        return wire.ask(session.bytes(payload, **attrs), headers=[("Host", name)])
+
+    session.sid = ask(home, rid=session.rid, to="echo.fake", ver="1.11", wait=5,
+                      hold=1).body.get("sid")
+    stolen = ask(elsewhere, message("echo.fake", "stolen"), rid=session.rid + 1)
+    assert (stolen.type, stolen.condition) == ("terminate", "item-not-found")
+    assert ask(home, message("echo.fake", "mine")).texts() == ["mine"]
+    fake.connection().wait_bodies("mine")
 
 
 def test_session_born_over_tls_is_not_served_without(site, fake, new_session):

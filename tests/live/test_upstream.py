@@ -2,7 +2,6 @@
 """What happens between the manager and the XMPP server: ends of every kind in every
 state, and bytes cut anywhere. The test plays the server (puppet.*)."""
 import os
-import re
 import time
 
 import pytest
@@ -125,12 +124,7 @@ def test_after_our_closing_tag_nothing_more_is_told(play, what, site):
     assert [(a.type, a.condition) for a in answers] == [("terminate", None)]
     p.server.wait_ended(4)
     assert p.later() == ("terminate", None)
-    assert not loud_lines(site, since)
-
-
-def loud_lines(site, since):
-    return [line for line in site.httpd.log_text()[since:].splitlines()
-            if re.search(r"bosh:(error|warn|crit|alert|emerg)", line)]
+    assert not site.httpd.loud_lines(since)
 
 
 def test_only_the_oldest_of_two_held_requests_gets_the_end(play, site):
@@ -155,7 +149,7 @@ def test_client_and_server_end_at_the_same_moment(play, site):
         assert answer.condition in (None, "remote-stream-error")
         p.server.wait_closing_tag()
         p.server.wait_ended()
-    assert not loud_lines(site, since)
+    assert not site.httpd.loud_lines(since)
 
 
 def test_payload_of_terminate_reaches_the_server_before_the_closing_tag(play):
