@@ -198,7 +198,7 @@ window.page = {
   sayGoodbyeWhenHidden() {
     window.addEventListener("pagehide", () => {
       connection.pause();
-      navigator.sendBeacon(SERVICE, new Blob([lastWords()], { type: "text/xml; charset=utf-8" }));
+      navigator.sendBeacon(SERVICE, lastWords()); /* as text/plain, which no preflight delays */
     });
   },
 
