@@ -1,12 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /*
- * Host names to addresses, without blocking: c-ares asks. Literal addresses need no asking,
- * /etc/hosts is read by c-ares.
+ * Host names to addresses, without blocking: c-ares asks. Literal addresses and localhost need
+ * no asking, /etc/hosts is read by c-ares.
  */
 
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
@@ -72,10 +73,31 @@ static void on_addresses(void *arg, int status, int timeouts, struct ares_addrin
     end(q);
 }
 
+/* RFC 6761 section 6.3: always this machine. A small system has no /etc/hosts, and c-ares would
+ * ask name servers. */
+static void answer_localhost(question_t *q)
+{
+    struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    struct sockaddr_in four = { .sin_family = AF_INET,
+                                .sin_addr = { .s_addr = htonl(INADDR_LOOPBACK) } };
+    struct ares_addrinfo_node second = { .ai_family = AF_INET6, .ai_addr = (void *)&six };
+    struct ares_addrinfo_node first = { .ai_family = AF_INET,
+                                        .ai_addr = (void *)&four,
+                                        .ai_next = &second };
+    const struct ares_addrinfo info = { .nodes = &first };
+
+    deliver(q, ARES_SUCCESS, &info, NULL);
+    end(q);
+}
+
 void question_ask_addresses(question_t *q, const char *host)
 {
     struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 
+    if (strcasecmp(host, "localhost") == 0) {
+        answer_localhost(q);
+        return;
+    }
     ares_getaddrinfo(q->channel->ares, host, NULL, &hints, on_addresses, q);
 }
 
