@@ -69,7 +69,10 @@ typedef struct bosh_store_limits_t {
  * number must not touch it. */
 unsigned bosh_store_layout(void);
 
-/* APR_ENOSPC: `bytes` has no room for that many sessions and one block each. */
+/* What `bytes` must be at least, for that many sessions and one block each. */
+uint64_t bosh_store_least_bytes(const bosh_store_limits_t *limits);
+
+/* APR_ENOSPC: `bytes` is less than that. */
 apr_status_t bosh_store_create(bosh_store_t **store, const bosh_store_limits_t *limits,
                                apr_global_mutex_t *mutex, apr_pool_t *p);
 /* Each process after its fork, with its own view of the mutex (it may have been
