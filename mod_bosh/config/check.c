@@ -127,8 +127,8 @@ static void warn_domains(const server_rec *s, const apr_array_header_t *paths)
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                  BOSHNO(0003) "%s is served by mod_bosh, but no BoshDomain is given%s%s: every "
                               "session will be refused",
-                 APR_ARRAY_IDX(paths, paths->nelts - 1, const char *),
-                 s->is_virtual ? " for " : "", s->is_virtual ? s->server_hostname : "");
+                 APR_ARRAY_IDX(paths, paths->nelts - 1, const char *), s->is_virtual ? " for " : "",
+                 s->is_virtual ? s->server_hostname : "");
 }
 
 /* A location of the main server's is inherited by virtual hosts that have nothing to do with
