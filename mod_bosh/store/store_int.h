@@ -33,9 +33,9 @@
 /* To be counted up when what the same bytes mean has changed; their sizes tell themselves,
  * see segment.c. A build with faults is never taken for one without. */
 #ifdef BOSH_FAULTS
-#define STORE_LAYOUT 0x80000005u
+#define STORE_LAYOUT 0x80000006u
 #else
-#define STORE_LAYOUT 5u
+#define STORE_LAYOUT 6u
 #endif
 #define NIL UINT32_MAX
 
@@ -93,6 +93,7 @@ typedef struct record_t {
     uint8_t up_gone;      /* the connector has nothing more to do with it */
     uint8_t taken_back;   /* the down queue is the connector's, not the client's */
     uint16_t returned;    /* one bit for each slot: its answer's payload was taken back */
+    uint8_t end_told;     /* to a connector, for the log: see bosh_end_t */
     uint64_t serial;
     uint64_t realm;
     unsigned char sid[BOSH_SID_BYTES];
