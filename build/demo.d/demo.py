@@ -84,15 +84,20 @@ class Program:
             return f.read()[-3000:]
 
     def stop(self):
-        """The whole session is signalled only if the server does not end by itself."""
-        if self.has_ended():
-            return
-        self.process.terminate()
+        """The whole session is signalled only if the server does not end by itself, or has
+        ended too early: it may have left children."""
+        if not self.has_ended():
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE)
+                return
+            except subprocess.TimeoutExpired:
+                pass
         try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        except ProcessLookupError:
+            pass
+        self.process.wait()
 
 
 class Demo:
@@ -162,6 +167,11 @@ class Demo:
     def url(self):
         return f"http://127.0.0.1:{self.port}/"
 
+    def obituaries(self):
+        """Of servers that should be running: which have ended, and their last words."""
+        return "".join(f"{program.name} has ended:\n{program.last_words()}"
+                       for program in self.programs if program.has_ended())
+
     def follow(self):
         """Shows httpd's log until a signal comes, or a server ends."""
         with open(self.path("httpd", "error.log"), errors="replace") as log:
@@ -170,9 +180,8 @@ class Demo:
                 if line:
                     print("  httpd:", line.rstrip(), flush=True)
                     continue
-                for program in self.programs:
-                    if program.has_ended():
-                        raise Failed(f"{program.name} has ended:\n{program.last_words()}")
+                if self.obituaries():
+                    raise Failed(self.obituaries())
                 time.sleep(0.2)
 
 
@@ -183,6 +192,14 @@ def check(demo):
     sys.path.insert(0, os.path.join(TOP, "tests", "live"))
     import bosh
 
+    try:
+        let_talk(demo, bosh)
+    except (bosh.Broken, AssertionError, OSError) as e:
+        raise Failed(f"the two users could not talk: {e or type(e).__name__}\n"
+                     + demo.obituaries())
+
+
+def let_talk(demo, bosh):
     people = {}
     for user, password in ACCOUNTS.items():
         people[user] = bosh.Session(bosh.Endpoint(demo.port))

@@ -69,7 +69,10 @@ typedef struct bosh_store_limits_t {
  * number must not touch it. */
 unsigned bosh_store_layout(void);
 
-/* APR_ENOSPC: `bytes` has no room for that many sessions and one block each. */
+/* What `bytes` must be at least, for that many sessions and one block each. */
+uint64_t bosh_store_least_bytes(const bosh_store_limits_t *limits);
+
+/* APR_ENOSPC: `bytes` is less than that. */
 apr_status_t bosh_store_create(bosh_store_t **store, const bosh_store_limits_t *limits,
                                apr_global_mutex_t *mutex, apr_pool_t *p);
 /* Each process after its fork, with its own view of the mutex (it may have been
@@ -247,10 +250,19 @@ bosh_loss_t bosh_store_connector_join(bosh_store_t *store, uint32_t connector, i
 unsigned bosh_store_connector_mail(bosh_store_t *store, uint32_t connector, bosh_ref_t *refs,
                                    unsigned max);
 
+/* A session is over, and no connector has anything to do with its streams any more. This is
+ * told once, to the one who comes last. */
+typedef struct bosh_end_t {
+    uint64_t serial; /* the session's number in the log; 0: there is nothing to be told */
+    uint8_t condition, reason;
+    bool had_several; /* streams */
+} bosh_end_t;
+
 typedef struct bosh_task_t {
     uint64_t serial;
     uint32_t connect_timeout; /* seconds */
     bosh_upstream_t upstream;
+    bosh_end_t end; /* only if there is no task */
 } bosh_task_t;
 
 /* Once per stream; false if it is gone. */
@@ -305,9 +317,9 @@ void bosh_store_greet(bosh_store_t *store, bosh_ref_t ref, bosh_str_t from, bosh
 /* The server's stream is gone. Afterwards the session wants nothing more from a
  * connector. last: the stream's error, which belongs into the same answer as the
  * condition (XEP-0124 section 17.2); may be absent, and is left out if there is no room. */
-void bosh_store_up_ended(bosh_store_t *store, bosh_ref_t ref, bosh_condition_t condition,
-                         bosh_reason_t reason, bosh_str_t last, bosh_msec_t now,
-                         bosh_knocks_t *knocks);
+bosh_end_t bosh_store_up_ended(bosh_store_t *store, bosh_ref_t ref, bosh_condition_t condition,
+                               bosh_reason_t reason, bosh_str_t last, bosh_msec_t now,
+                               bosh_knocks_t *knocks);
 
 /* Ends a session from our side; its connector is mailed. */
 void bosh_store_end(bosh_store_t *store, bosh_ref_t ref, bosh_condition_t condition,

@@ -106,17 +106,48 @@ static void warn_verify(const server_rec *s, const bosh_conf_t *conf)
     }
 }
 
-/* The main server often only holds what its virtual hosts inherit. */
-static void warn_domains(const server_rec *s, const bosh_conf_t *conf, apr_pool_t *ptemp)
+static bool has_domains(const server_rec *s)
 {
-    const apr_array_header_t *paths = bosh_config_locations(ptemp, s);
-    bool is_template = !s->is_virtual && s->next;
+    return bosh_config(s)->domains->nelts > 0;
+}
 
-    if (paths->nelts > 0 && conf->domains->nelts == 0 && !is_template) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     BOSHNO(0003) "%s is served by mod_bosh, but no BoshDomain is given: every "
-                                  "session will be refused",
-                     APR_ARRAY_IDX(paths, 0, const char *));
+static bool has_any_domains(const server_rec *main_server)
+{
+    const server_rec *s = main_server;
+
+    while (s && !has_domains(s)) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
+/* Its last path is its own, if it has one. */
+static void warn_domains(const server_rec *s, const apr_array_header_t *paths)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 BOSHNO(0003) "%s is served by mod_bosh, but no BoshDomain is given%s%s: every "
+                              "session will be refused",
+                 APR_ARRAY_IDX(paths, paths->nelts - 1, const char *), s->is_virtual ? " for " : "",
+                 s->is_virtual ? s->server_hostname : "");
+}
+
+/* A location of the main server's is inherited by virtual hosts that have nothing to do with
+ * BOSH; it is enough if one of them, or the main server, says what may be reached. Who has
+ * a location of its own means it. */
+static void warn_unreachable(const server_rec *main_server, apr_pool_t *ptemp)
+{
+    bool is_any = has_any_domains(main_server);
+    int inherited = is_any ? bosh_config_locations(ptemp, main_server)->nelts : 0;
+
+    for (const server_rec *s = main_server; s; s = s->next) {
+        const apr_array_header_t *paths = bosh_config_locations(ptemp, s);
+
+        if (paths->nelts > inherited && !has_domains(s)) {
+            warn_domains(s, paths);
+            if (!is_any) {
+                return; /* once is enough */
+            }
+        }
     }
 }
 
@@ -147,8 +178,8 @@ void bosh_config_warn(server_rec *main_server, apr_pool_t *ptemp)
             || conf->ca_path != main_conf->ca_path) {
             bosh_config_warn_trust(s, ptemp);
         }
-        warn_domains(s, conf, ptemp);
     }
+    warn_unreachable(main_server, ptemp);
 }
 
 /* A start reads the configuration twice; the second time is the one to warn in. */

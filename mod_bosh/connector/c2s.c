@@ -79,10 +79,24 @@ static void unlink_c2s(c2s_t *c)
     k->count--;
 }
 
+void c2s_log_session(const bosh_end_t *end)
+{
+    const char *condition = bosh_condition_name((bosh_condition_t)end->condition);
+
+    if (end->serial) {
+        bosh_log(BOSH_LOG_INFO, BOSHNO(1008) "session %llu ended: %s%s%s",
+                 (unsigned long long)end->serial, bosh_reason_text((bosh_reason_t)end->reason),
+                 *condition ? ", " : "", condition);
+    }
+}
+
 static void fail_session(connector_t *k, bosh_ref_t ref)
 {
-    bosh_store_up_ended(k->args->store, ref, BOSH_COND_INTERNAL_SERVER_ERROR,
-                        BOSH_REASON_CONNECT_FAILED, BOSH_ABSENT, k->now, &k->knocks);
+    bosh_end_t end =
+        bosh_store_up_ended(k->args->store, ref, BOSH_COND_INTERNAL_SERVER_ERROR,
+                            BOSH_REASON_CONNECT_FAILED, BOSH_ABSENT, k->now, &k->knocks);
+
+    c2s_log_session(&end);
 }
 
 static void set_name(c2s_t *c, uint64_t serial)
@@ -166,23 +180,29 @@ void c2s_destroy(c2s_t *c)
     free(c);
 }
 
-/* The one line per session: how long, and why it ended. */
-static void log_end(const c2s_t *c)
+/* How long, and why it ended. Of a session with one stream this is its one line; others have
+ * a line for each stream, and one of their own. */
+static void log_end(const c2s_t *c, const bosh_end_t *end)
 {
     const char *condition = bosh_condition_name(c->condition);
+    bool is_all = end->serial && !end->had_several;
 
-    bosh_log(BOSH_LOG_INFO, BOSHNO(1003) "%s to %s ended after %lld s: %s%s%s", c->name,
-             c->upstream->to, (long long)(c->k->now - c->born) / 1000, bosh_reason_text(c->reason),
+    bosh_log(BOSH_LOG_INFO, BOSHNO(1003) "%s%s to %s ended after %lld s: %s%s%s", c->name,
+             is_all || c->ref.stream > 0 ? "" : " stream 0", c->upstream->to,
+             (long long)(c->k->now - c->born) / 1000, bosh_reason_text(c->reason),
              *condition ? ", " : "", condition);
+    if (!is_all) {
+        c2s_log_session(end);
+    }
 }
 
 static void finish(c2s_t *c)
 {
     connector_t *k = c->k;
+    bosh_end_t end = bosh_store_up_ended(k->args->store, c->ref, c->condition, c->reason,
+                                         bosh_buf_str(&c->error), k->now, &k->knocks);
 
-    bosh_store_up_ended(k->args->store, c->ref, c->condition, c->reason, bosh_buf_str(&c->error),
-                        k->now, &k->knocks);
-    log_end(c);
+    log_end(c, &end);
     c2s_destroy(c);
 }
 
@@ -217,6 +237,15 @@ void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason)
     c->state = DRAINING;
     c->deadline = 0;
     drain(c);
+}
+
+void c2s_abandon(c2s_t *c)
+{
+    if (c->reason == BOSH_REASON_NONE) {
+        c->condition = BOSH_COND_SYSTEM_SHUTDOWN;
+        c->reason = BOSH_REASON_SHUTDOWN;
+    }
+    finish(c);
 }
 
 void c2s_forget_stream(c2s_t *c)

@@ -201,6 +201,10 @@ void c2s_part(c2s_t *c, bosh_str_t words);
 /* Deadlines. */
 void c2s_tick(c2s_t *c, bosh_msec_t now);
 void c2s_close_socket(c2s_t *c);
+/* The connector ends, and waits for it no longer. c is gone. */
+void c2s_abandon(c2s_t *c);
+/* A line about the end of a session, if there is one to be told. */
+void c2s_log_session(const bosh_end_t *end);
 void c2s_destroy(c2s_t *c);
 
 /* ---- connect.c ---------------------------------------------------------- */
@@ -294,7 +298,6 @@ struct connector_t {
     bosh_knocks_t knocks;
     bool stopping;
     bosh_msec_t leave_at; /* 0: never */
-    bool is_new;          /* reads the mail of the one before it */
     char io[IO_SIZE];     /* scratch for one read or write */
 };
 

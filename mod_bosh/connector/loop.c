@@ -38,19 +38,6 @@ static bool is_forsaken(const connector_t *k)
     return k->leave_at && k->now >= k->leave_at;
 }
 
-/* A session that the connector before this one took with it. */
-static void log_lost(connector_t *k, bosh_ref_t ref)
-{
-    bosh_up_t up;
-
-    bosh_store_take_up(k->args->store, ref, NULL, 0, k->now, &up, &k->knocks);
-    if (up.serial) {
-        bosh_log(BOSH_LOG_INFO, BOSHNO(1008) "session %llu ended: %s, %s",
-                 (unsigned long long)up.serial, bosh_reason_text((bosh_reason_t)up.reason),
-                 bosh_condition_name((bosh_condition_t)up.condition));
-    }
-}
-
 static void serve(connector_t *k, bosh_ref_t ref)
 {
     c2s_t *c = find_c2s(k, ref);
@@ -62,8 +49,8 @@ static void serve(connector_t *k, bosh_ref_t ref)
     else if (bosh_store_connector_task(k->args->store, ref, &task)) {
         c2s_begin(k, ref, &task);
     }
-    else if (k->is_new) {
-        log_lost(k, ref);
+    else {
+        c2s_log_session(&task.end); /* the connector before this one had it, or nobody */
     }
 }
 
@@ -237,10 +224,11 @@ apr_status_t bosh_connector_run(const bosh_connector_args_t *args, apr_pool_t *p
         return rv;
     }
     join(k);
-    k->is_new = true;
     read_mail(k);
-    k->is_new = false;
     loop(k);
     log_leaving(k);
+    while (k->all) {
+        c2s_abandon(k->all);
+    }
     return APR_SUCCESS;
 }

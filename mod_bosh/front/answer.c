@@ -33,7 +33,7 @@ static int legacy_status(bosh_condition_t condition)
     }
 }
 
-static void set_headers(request_rec *r, const char *content, apr_off_t len)
+void answer_set_headers(request_rec *r, const char *content, apr_off_t len)
 {
     core_request_config *core = ap_get_core_module_config(r->request_config);
 
@@ -108,7 +108,7 @@ static apr_status_t send_body(request_rec *r, const char *content, bosh_str_t he
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     apr_off_t len = (apr_off_t)(head.len + payload.len + (payload.len ? sizeof(tail) - 1 : 0));
 
-    set_headers(r, content, len);
+    answer_set_headers(r, content, len);
     BOSH_CRASH_POINT("answer-unwritten");
     add(bb, head.p, head.len);
     if (payload.len) {

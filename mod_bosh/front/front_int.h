@@ -14,6 +14,7 @@
  *   upstream.c   where a stream is to go, or why it may not
  *   answer.c     from an outcome to an HTTP answer
  *   page.c       what a GET shows
+ *   errors.c     in the place of httpd's own error pages
  *   hold.c       a request that must wait: suspended, or blocking its thread
  *   resume.c     a suspended request, and later its connection, on a worker again
  *   room.c       the waiting room: its thread, its pollset, its clock, its mail
@@ -267,6 +268,8 @@ apr_status_t answer_refusal(request_rec *r, bench_t *b, bosh_condition_t conditi
                             const char *content);
 /* Nothing was taken: the client may send the same once more. */
 apr_status_t answer_later(request_rec *r, bench_t *b);
+/* Those of any answer of ours; content: NULL or "" for the usual type. */
+void answer_set_headers(request_rec *r, const char *content, apr_off_t len);
 /* The connection ends without a word. What a handler returns. */
 int answer_none(request_rec *r);
 /* The client is gone. What it sent behind r, its good-bye perhaps, still counts: then httpd goes
@@ -274,6 +277,12 @@ int answer_none(request_rec *r);
 int answer_nobody(request_rec *r);
 /* The answer left (or its connection is broken): the next one may. */
 void answer_written(const bosh_outcome_t *o, uint64_t rid, bosh_holder_t holder);
+
+/* ---- errors.c ----------------------------------------------------------- */
+
+void errors_register(void);
+/* A hook of httpd's: before an error page of its own. */
+void errors_insert_filter(request_rec *r);
 
 /* ---- hold.c, resume.c, page.c, handler.c -------------------------------- */
 
@@ -296,6 +305,8 @@ bool resume_is_half_closed(conn_rec *c);
 
 int page_handler(request_rec *r);
 int front_handler(request_rec *r);
+/* Its path is that of a location of ours. */
+bool front_is_ours(const request_rec *r);
 int front_translate_name(request_rec *r);
 int front_map_to_storage(request_rec *r);
 

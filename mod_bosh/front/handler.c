@@ -209,7 +209,7 @@ static int post_handler(request_rec *r)
 
 /* The location itself, with or without a slash at its end; nothing below. Of a pattern,
  * the administrator said what is. */
-static bool is_ours(const request_rec *r)
+bool front_is_ours(const request_rec *r)
 {
     const char *location = bosh_config_location(r);
     size_t n = strlen(location);
@@ -227,7 +227,7 @@ static bool is_ours(const request_rec *r)
  * here, and not in map_to_storage. */
 int front_translate_name(request_rec *r)
 {
-    if (!is_ours(r)) {
+    if (!front_is_ours(r)) {
         return DECLINED;
     }
     r->filename = apr_pstrcat(r->pool, NO_FILE, r->uri, NULL);
@@ -279,7 +279,7 @@ int front_handler(request_rec *r)
     if (!r->handler || strcmp(r->handler, BOSH_HANDLER)) {
         return DECLINED;
     }
-    if (!is_ours(r) || r->main) {
+    if (!front_is_ours(r) || r->main) {
         return refuse_http(r, HTTP_NOT_FOUND, BOSH_COND_BAD_REQUEST);
     }
     origin_set_headers(r);

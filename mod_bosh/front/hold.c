@@ -128,14 +128,14 @@ static bool is_to_wait(const bosh_outcome_t *o, bool may)
     return o->got == BOSH_GOT_HOLD || (o->got == BOSH_GOT_BUSY && may && !is_child_stopping());
 }
 
-/* Blocks until there is something else to say than "wait". */
-static int block(request_rec *r, bench_t *b, guest_t *g, bosh_outcome_t *o)
+/* Blocks until there is something else to say than "wait". False: it could not. */
+static bool block(request_rec *r, bench_t *b, guest_t *g, bosh_outcome_t *o)
 {
     unsigned budget = (unsigned)bosh_config(r->server)->blocking_holds;
     bool may;
 
-    if (apr_thread_cond_create(&g->cond, r->pool) != APR_SUCCESS) {
-        return HTTP_INTERNAL_SERVER_ERROR;
+    if (BOSH_FAULT("hold-condition") || apr_thread_cond_create(&g->cond, r->pool) != APR_SUCCESS) {
+        return false;
     }
     may = bosh_store_may_block(room_store(), room_child(), budget);
     if (!may) {
@@ -151,7 +151,7 @@ static int block(request_rec *r, bench_t *b, guest_t *g, bosh_outcome_t *o)
     if (may) {
         bosh_store_unblock(room_store(), room_child());
     }
-    return OK;
+    return true;
 }
 
 /* Those who reap a child that stops see to what it held. */
@@ -169,15 +169,16 @@ static void tell_gone(guest_t *g)
 static int hold_blocking(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
 {
     bosh_outcome_t o = a->outcome;
-    int rc = block(r, b, g, &o);
+    bool has_waited = block(r, b, g, &o);
+    int rc = OK;
 
     if (g->hung_up) {
         tell_gone(g);
         rc = answer_nobody(r);
     }
-    else if (rc != OK) {
+    else if (!has_waited) {
         tell_gone(g);
-        r->connection->keepalive = AP_CONN_CLOSE;
+        answer_later(r, b);
     }
     else {
         answer_outcome(r, b, &o, g->sid, g->rid);

@@ -135,8 +135,10 @@ static void suspend_connection(conn_rec *c, request_rec *r)
 void bosh_front_register_hooks(apr_pool_t *p)
 {
     (void)p;
+    errors_register();
     ap_hook_translate_name(front_translate_name, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_map_to_storage(front_map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_insert_error_filter(errors_insert_filter, NULL, NULL, APR_HOOK_LAST);
     ap_hook_handler(front_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_suspend_connection(suspend_connection, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);

@@ -64,6 +64,30 @@ static bosh_store_limits_t wanted_limits(const bosh_conf_t *conf)
     };
 }
 
+static void log_too_small(const bosh_store_limits_t *l, server_rec *s)
+{
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                 BOSHNO(2002) "BoshSharedMemory %lu is too small for BoshMaxSessions %u: it takes "
+                              "%lu bytes",
+                 (unsigned long)l->bytes, l->sessions, (unsigned long)bosh_store_least_bytes(l));
+}
+
+/* In a config test too, so that it is found before a start. Where httpd runs, it goes on
+ * with the memory that it has: see tell_unchanged(). */
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    bosh_store_limits_t wanted = wanted_limits(bosh_config(s));
+
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    if (wanted.bytes >= bosh_store_least_bytes(&wanted) || ap_retained_data_get(KEPT_KEY)) {
+        return OK;
+    }
+    log_too_small(&wanted, s);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
 static apr_status_t make_mutex(kept_t *k, server_rec *s, apr_pool_t *p)
 {
     apr_status_t rv = ap_global_mutex_create(&k->mutex, NULL, MUTEX_TYPE, NULL, s, p, 0);
@@ -89,9 +113,7 @@ static apr_status_t make_contents(kept_t *k, server_rec *s, apr_pool_t *p)
     if (rv == APR_SUCCESS) {
         rv = bosh_store_create(&k->store, &k->limits, k->mutex, p);
         if (APR_STATUS_IS_ENOSPC(rv)) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                         BOSHNO(2002) "BoshSharedMemory %lu is too small for BoshMaxSessions %u",
-                         (unsigned long)k->limits.bytes, k->limits.sessions);
+            log_too_small(&k->limits, s);
         }
     }
     if (rv == APR_SUCCESS) {
@@ -222,6 +244,8 @@ void bosh_parent_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    /* After the MPM has checked its own numbers: there is a place for each child. */
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);

@@ -106,6 +106,9 @@ const char *record_fault(const bosh_store_t *st, const record_t *r)
     if (flags & ~r->begun) {
         return "something is wanted of a stream that never began";
     }
+    if (r->end_told && r->core.state < BOSH_CLOSING) {
+        return "a session that lives was said to be over";
+    }
     if (have_same_name(r)) {
         return "two streams have one name";
     }

@@ -39,17 +39,11 @@ static void locate(bosh_store_t *st)
     st->blocks = (block_t *)(void *)(base + (size_t)st->h->off_blocks * BLOCK_SIZE);
 }
 
-/* Everything in 64 bits; false: it does not fit. */
-static bool lay_out(header_t *h, const bosh_store_limits_t *l)
+/* Everything in 64 bits. Returns the first block after all tables. */
+static uint64_t place_tables(header_t *h, const bosh_store_limits_t *l)
 {
-    uint64_t total = l->bytes / BLOCK_SIZE;
     uint64_t at = in_blocks(sizeof(header_t));
 
-    if (total > UINT32_MAX || l->sessions == 0 || l->sessions > UINT32_MAX / 2 || l->children == 0
-        || l->children > BOSH_MAX_CHILDREN || l->connectors == 0
-        || l->connectors > MAX_CONNECTORS) {
-        return false;
-    }
     h->max_sessions = l->sessions;
     h->max_children = l->children;
     h->max_connectors = l->connectors;
@@ -64,11 +58,38 @@ static bool lay_out(header_t *h, const bosh_store_limits_t *l)
     h->off_sessions = (uint32_t)at;
     at += in_blocks((uint64_t)l->sessions * sizeof(record_t));
     h->off_blocks = (uint32_t)at;
+    return at;
+}
+
+static bool are_possible(const bosh_store_limits_t *l)
+{
+    return l->sessions > 0 && l->sessions <= UINT32_MAX / 2 && l->children > 0
+           && l->children <= BOSH_MAX_CHILDREN && l->connectors > 0
+           && l->connectors <= MAX_CONNECTORS;
+}
+
+/* False: it does not fit. */
+static bool lay_out(header_t *h, const bosh_store_limits_t *l)
+{
+    uint64_t total = l->bytes / BLOCK_SIZE;
+    uint64_t at;
+
+    if (total > UINT32_MAX || !are_possible(l)) {
+        return false;
+    }
+    at = place_tables(h, l);
     if (at + l->sessions > total) {
         return false;
     }
     h->max_blocks = (uint32_t)(total - at);
     return true;
+}
+
+uint64_t bosh_store_least_bytes(const bosh_store_limits_t *limits)
+{
+    header_t unused = { 0 };
+
+    return (place_tables(&unused, limits) + limits->sessions) * BLOCK_SIZE;
 }
 
 /* Freshly mapped memory is zero and untouched; only what must not be zero is

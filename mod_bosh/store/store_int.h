@@ -34,9 +34,9 @@
 /* To be counted up when what the same bytes mean has changed; their sizes tell themselves,
  * see segment.c. A build with faults is never taken for one without. */
 #ifdef BOSH_FAULTS
-#define STORE_LAYOUT 0x80000007u
+#define STORE_LAYOUT 0x80000008u
 #else
-#define STORE_LAYOUT 7u
+#define STORE_LAYOUT 8u
 #endif
 #define NIL UINT32_MAX
 
@@ -94,6 +94,7 @@ typedef struct record_t {
     uint8_t up_gone;      /* the connector has nothing more to do with it */
     uint8_t taken_back;   /* the down queue is the connector's, not the client's */
     uint16_t returned;    /* one bit for each slot: its answer's payload was taken back */
+    uint8_t end_told;     /* to a connector, for the log: see bosh_end_t */
     uint64_t serial;
     uint64_t realm;
     uint64_t client; /* whose it is, while it counts; 0: nobody's */

@@ -26,6 +26,20 @@ static void let_go(record_t *r, bosh_ref_t ref)
     }
 }
 
+static bosh_end_t tell_end(record_t *r)
+{
+    bosh_end_t end = { 0 };
+
+    if (r && !r->end_told && r->core.state >= BOSH_CLOSING && !(r->begun & ~r->up_gone)) {
+        r->end_told = 1;
+        end.serial = r->serial;
+        end.condition = r->core.condition;
+        end.reason = r->core.reason;
+        end.had_several = r->begun != leg_bit(0);
+    }
+    return end;
+}
+
 bool bosh_store_connector_task(bosh_store_t *st, bosh_ref_t ref, bosh_task_t *task)
 {
     bosh_knocks_t knocks = { 0 };
@@ -33,6 +47,7 @@ bool bosh_store_connector_task(bosh_store_t *st, bosh_ref_t ref, bosh_task_t *ta
     leg_t *leg;
     bool found = false;
 
+    task->end = (bosh_end_t){ 0 };
     if (!store_lock(st, &knocks)) {
         return false;
     }
@@ -40,6 +55,7 @@ bool bosh_store_connector_task(bosh_store_t *st, bosh_ref_t ref, bosh_task_t *ta
     leg = living_leg(r, ref);
     if (!leg) {
         let_go(r, ref);
+        task->end = tell_end(r);
     }
     else if (leg->task.len == sizeof(task->upstream)) {
         touch_locked(st, r);
@@ -207,21 +223,22 @@ void bosh_store_greet(bosh_store_t *st, bosh_ref_t ref, bosh_str_t from, bosh_st
     store_unlock(st);
 }
 
-void bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t condition,
-                         bosh_reason_t reason, bosh_str_t last, bosh_msec_t now,
-                         bosh_knocks_t *knocks)
+bosh_end_t bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t condition,
+                               bosh_reason_t reason, bosh_str_t last, bosh_msec_t now,
+                               bosh_knocks_t *knocks)
 {
     bosh_event_t ev = { .kind = BOSH_EV_UP_ENDED,
                         .holder = BOSH_NOBODY,
                         .stream = (uint8_t)ref.stream,
                         .condition = condition,
                         .reason = reason };
+    bosh_end_t end = { 0 };
     bosh_actions_t acts;
     record_t *r;
     bool is_living;
 
     if (!store_lock(st, knocks)) {
-        return;
+        return end;
     }
     r = record_get_locked(st, ref);
     if (r && leg_get(r, ref)) {
@@ -237,8 +254,10 @@ void bosh_store_up_ended(bosh_store_t *st, bosh_ref_t ref, bosh_condition_t cond
             leg_note_down(r, ref.stream);
         }
         apply_locked(st, r, &ev, no_payload, now, &acts, knocks);
+        end = tell_end(r);
     }
     store_unlock(st);
+    return end;
 }
 
 /* The segment may have been full: room that other sessions gave back is told by nobody

@@ -25,6 +25,9 @@ from waiting import PATIENCE  # noqa: E402
 
 SECONDS = 15 * PATIENCE
 BUILD_SECONDS = 600
+# The last is what the demo builds for itself.
+MODULE = os.environ.get("BOSH_MODULE") or os.path.join(TOP, "build", "out", "demo", ".libs",
+                                                        "mod_bosh.so")
 
 
 def pytest_configure(config):

@@ -1,10 +1,15 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The demo's page in real browsers: Strophe.js, unchanged, through the module."""
 import os
+import signal
 import socket
 import subprocess
+import sys
+import uuid
 
-from conftest import Demo, demo_command
+import pytest
+
+from conftest import MODULE, TOP, Demo, demo_command
 import procfs
 from waiting import until
 
@@ -133,11 +138,59 @@ def test_taken_port_is_told():
     assert "port %d is not free" % port in done.stderr and "--port" in done.stderr
 
 
-def test_check_shows_what_arrived():
+def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    done = subprocess.run(demo_command("--check", "--port", str(port)), capture_output=True,
+        return str(s.getsockname()[1])
+
+
+def test_accounts_are_printed(demo):
+    assert demo.accounts == {"alice": "rabbit-hole", "bob": "sea-shanty"}
+
+
+def test_check_without_a_module_fails_and_says_so():
+    done = subprocess.run([os.path.join(TOP, "build", "demo"), "--check", "--port", free_port(),
+                           "--module", "/no/such.so"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "build/demo: /no/such.so is not there\n"
+
+
+# The demo, but one of its servers is killed when all is ready.
+KILLS = """
+import os, signal, sys
+import demo
+
+def kill_first(running, bosh, go_on=demo.let_talk):
+    victim, = [p for p in running.programs if p.name == %r]
+    os.kill(victim.process.pid, signal.SIGKILL)
+    victim.process.wait()
+    go_on(running, bosh)
+
+demo.let_talk = kill_first
+sys.exit(demo.main())
+"""
+
+
+@pytest.mark.parametrize("victim", ["Prosody", "httpd"])
+def test_check_whose_server_dies_fails_and_says_so(victim):
+    marker = "BOSH_BROWSER_TEST=%s" % uuid.uuid4().hex
+    name, _, value = marker.partition("=")
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", KILLS % victim, "--check", "--port", free_port(),
+         "--module", MODULE], capture_output=True, text=True, timeout=120,
+        env={**os.environ, name: value, "PYTHONPATH": os.path.join(TOP, "build", "demo.d")})
+    try:
+        until(lambda: not procfs.marked(marker.encode()), 5, "every process to end")
+    finally:
+        for pid in procfs.marked(marker.encode()):
+            os.kill(pid, signal.SIGKILL)
+    assert done.returncode == 1
+    assert done.stderr.startswith("build/demo: the two users could not talk: "), done.stderr
+    assert victim + " has ended" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_check_shows_what_arrived():
+    done = subprocess.run(demo_command("--check", "--port", free_port()), capture_output=True,
                           text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "bob received from alice:" in done.stdout

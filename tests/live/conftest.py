@@ -139,7 +139,9 @@ def make_httpd(prosody, fake_server):
     made = []
 
     def make(start=True, domains=None, **how):
-        server = httpd.Httpd(domains or usual_domains(prosody, fake_server), **how)
+        if domains is None:
+            domains = usual_domains(prosody, fake_server)
+        server = httpd.Httpd(domains, **how)
         if start:
             run_server(server)
         else:

@@ -207,6 +207,7 @@ class Httpd:
         except BaseException:
             text = self.all_text()
             self.kill()
+            del self.parent
             raise Unhealthy("httpd did not become ready:\n" + text[-4000:])
         return self
 

@@ -176,6 +176,18 @@ def test_unknown_domain_is_host_unknown(site, new_session):
     assert answer.body.get("sid") is None
 
 
+def test_no_domain_listed_means_nobody_is_reached(make_httpd, fake, new_session):
+    """As somebody has it who wrote `SetHandler bosh` and no more."""
+    server = make_httpd(domains=[])
+    for to in ("echo.fake", DOMAIN, "localhost", "127.0.0.1", "main.example", "*"):
+        answer = new_session(bosh.Endpoint(server.port)).create(to)
+        assert (answer.status, answer.type, answer.condition) == (200, "terminate", "host-unknown")
+        assert answer.body.get("sid") is None
+    assert fake.since_mark() == []
+    assert server.count_log("BOSH1002") == 0, "the connector was given something to do"
+    assert server.count_log("BOSH0003") == 1
+
+
 def test_missing_domain_is_improper_addressing(site, new_session):
     for attrs in ({"to": None}, {"to": ""}):
         session = new_session(site.main)

@@ -114,7 +114,7 @@ MERGES = [
     ("BoshDomainGone", ["old.example"], ["older.example"], []),
     ("BoshSeeOtherURI", "https://a.example/x", "http://b.example:1/", "none"),
     ("BoshMaxSessions", "500", None, "10000"),
-    ("BoshSharedMemory", "16777216", None, "67108864"),
+    ("BoshSharedMemory", "134217728", None, "67108864"),
     ("BoshConnectors", "2", None, "1"),
     ("BoshBlockingHolds", "0", None, "16"),
 ]
@@ -195,7 +195,8 @@ def test_number_outside_its_range_is_refused_by_name(check, directive, least, mo
         assert (f"{directive} takes a whole number from {least} to {most}, not '{value}'"
                 in verdict.err)
     for value in (least, most):
-        assert check(f"{directive} {value}\n").servers["main server"][directive] == str(value)
+        servers = check(f"{directive} {value}\nBoshSharedMemory 16G\n").servers
+        assert servers["main server"][directive] == str(value)
 
 
 @pytest.mark.parametrize("directive,least,most", [
@@ -216,7 +217,8 @@ def test_size_outside_its_range_is_refused_by_name(check, directive, least, most
     ("2m", 2097152)])
 def test_size_may_have_a_unit(check, text, size):
     for directive in ("BoshMaxBody", "BoshSharedMemory"):
-        assert check(f"{directive} {text}\n").servers["main server"][directive] == str(size)
+        servers = check(f"{directive} {text}\nBoshMaxSessions 100\n").servers
+        assert servers["main server"][directive] == str(size)
     assert check("BoshSharedMemory 1g").servers["main server"]["BoshSharedMemory"] == str(1 << 30)
 
 
@@ -660,12 +662,23 @@ def test_location_of_the_main_server_is_inherited(check):
     ("BoshDomainGone b.example\n" + host("a.example", "BoshDomain a.example"), None),
     ("BoshDomain a.example\n" + LOCATION, None),
     (LOCATION + host("a.example", "BoshDomain a.example"), None),
+    (LOCATION + host("a.example", "") + host("b.example", ""),
+     "BOSH0003: /http-bind is served by mod_bosh, but no BoshDomain is given: every session"),
+    (LOCATION + host("a.example", "") + host("b.example", "BoshDomain b.example")
+     + host("c.example", ""), None),  # a and c merely inherit the location
+    (LOCATION + host("a.example", LOCATION.replace("http-bind", "x"))
+     + host("b.example", "BoshDomain b.example"),
+     "BOSH0003: /x is served by mod_bosh, but no BoshDomain is given for a.example: every session"),
+    (host("a.example", LOCATION) + host("b.example", LOCATION + "BoshDomain b.example")
+     + host("c.example", ""),
+     "BOSH0003: /http-bind is served by mod_bosh, but no BoshDomain is given for a.example"),
 ])
 def test_contradictions_are_warned_of_once(check, text, warning):
     verdict = check(text)
     assert verdict.ok, verdict.err
     if warning:
         assert verdict.err.count(warning) == 1
+        assert verdict.err.count(warning.split(":")[0]) == 1
     else:
         assert "BOSH0" not in verdict.err
 
@@ -688,6 +701,21 @@ def test_more_sessions_than_connections_are_warned_of_once(check, text, most):
     assert verdict.err.count("BOSH0005") == (1 if most else 0)
     if most:
         assert f"but this httpd takes {most} connections at most" in verdict.err
+
+
+# Each child needs a place, and so does each session, twice.
+@pytest.mark.parametrize("text", [
+    "", "BoshMaxSessions 1000000", "BoshMaxSessions 500\nBoshConnectors 16",
+    "ServerLimit 300\nMaxRequestWorkers 7500\nBoshMaxSessions 100"])
+def test_memory_too_small_for_the_sessions_is_refused(check, text):
+    """httpd would not start; and the number in the message is one that helps."""
+    complaint = r"BoshSharedMemory 1048576 is too small for BoshMaxSessions (\d+): it takes (\d+)"
+    verdict = check(f"BoshSharedMemory 1M\n{text}\n")
+    assert not verdict.ok
+    sessions, least = map(int, re.search(complaint, verdict.err).groups())
+    assert f"BoshMaxSessions {sessions}" in text or sessions == 10000
+    assert check(f"BoshSharedMemory {least}\n{text}\n").ok
+    assert not check(f"BoshSharedMemory {least - 1}\n{text}\n").ok
 
 
 def test_host_that_contradicts_itself_is_warned_of(check):

@@ -3,6 +3,7 @@
 What is promised is refused politely, goes on, and comes back by itself; and nobody runs in
 circles meanwhile. F21, F23, F24, F26 and F28 of the fault list."""
 import contextlib
+import os
 import re
 import threading
 import time
@@ -17,6 +18,8 @@ from bosh import body_bytes, message
 from shim import Shim
 from waiting import PATIENCE, until
 
+FAULTS = os.environ.get("BOSH_FAULTS_MODULE") \
+    or os.path.join(httpd.TOP, "build", "out", "faults", ".libs", "mod_bosh.so")
 CALM = 1.5  # seconds for which processors are watched
 
 
@@ -211,6 +214,27 @@ def test_child_without_descriptors_is_replaced_and_its_sessions_go_on(make_httpd
 
 
 # ---- F23: shared memory --------------------------------------------------------------------------
+
+def test_thread_that_cannot_wait_says_come_again(make_httpd, fake, new_session, monkeypatch):
+    """Where each held request blocks a thread: with 503 and a document, not httpd's page."""
+    monkeypatch.setenv("BOSH_MODULE", FAULTS)
+    monkeypatch.setenv("BOSH_FAULT", "hold-condition:2")
+    server = make_httpd(mpm="worker")
+    session = new_session(bosh.Endpoint(server.port), stubborn=True).open("echo.fake", wait=1)
+    refused = []
+    while len(refused) < 3:
+        data = session.bytes()
+        answer = session.endpoint.wire().ask(data)
+        if answer.status != 200:
+            refused.append(answer)
+            assert session.endpoint.wire().ask(data).type is None
+    for answer in refused:
+        assert answer.status == 503
+        assert answer.raw == b"<body xmlns='http://jabber.org/protocol/httpbind'/>"
+        assert answer.header("Retry-After") == "1"
+    session.send_message("echo.fake", "still here")
+    session.wait_message("still here")
+
 
 def test_full_shared_memory_refuses_what_is_new_and_loses_nothing(make_httpd, fake, new_session):
     server = make_httpd(extra="BoshSharedMemory 3M\nBoshMaxSessions 200\nBoshInactivity 300")

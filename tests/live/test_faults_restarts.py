@@ -309,6 +309,8 @@ def test_stop_waits_for_no_server_that_reads_nothing(make_httpd, fake, new_sessi
     until(lambda: not server.is_running() and not server.processes(), 20, "everything to end")
     assert time.monotonic() - began < 15 * PATIENCE
     assert server.count_log("BOSH1013") == 4
+    assert len(re.findall(r"session \d+ to \S+ ended after \d+ s: httpd stops",
+                          server.log_text())) == 5
     assert server.count_log("BOSH2012") == 0
 
 

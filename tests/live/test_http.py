@@ -134,13 +134,40 @@ def test_expect_100_continue(site, session):
 @pytest.mark.parametrize("headers", [[], [("Origin", "https://evil.example")]],
                          ids=["own", "foreign"])
 def test_chunks_that_are_none_get_one_answer_not_two(site, method, headers):
-    """httpd's own filter answers these, before the handler can."""
+    """httpd's own filter answers these, before the handler can; but not with its page."""
     wire = site.main.wire()
     wire.send_raw(wire.request(None, method=method,
                                headers=headers + [("Transfer-Encoding", "chunked")]) + b"zz\r\n")
     answer = wire.answer(3)
     assert answer.status == 400
-    assert b"<body xmlns=" not in answer.raw
+    assert_is_refusal(answer)
+    assert wire.is_closed()
+
+
+def assert_is_refusal(answer):
+    assert answer.raw == (b"<body xmlns='http://jabber.org/protocol/httpbind' type='terminate' "
+                          b"condition='bad-request'/>")
+    assert answer.header("Content-Type") == "text/xml; charset=utf-8"
+    assert answer.header("Content-Length") == str(len(answer.raw))
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+
+
+def test_too_many_chunks_are_no_page_either(make_httpd):
+    server = make_httpd(location_extra="LimitRequestBody 1000")
+    wire = bosh.Endpoint(server.port).wire()
+    wire.send_raw(wire.request(None, headers=[("Transfer-Encoding", "chunked")])
+                  + b"400\r\n" + 1024 * b"x" + b"\r\n0\r\n\r\n")
+    answer = wire.answer(3)
+    assert answer.status == 413
+    assert_is_refusal(answer)
+
+
+def test_errors_elsewhere_are_httpds_own(site):
+    wire = site.main.wire()
+    wire.send_raw(wire.request(None, path="/static.txt",
+                               headers=[("Transfer-Encoding", "chunked")]) + b"zz\r\n")
+    answer = wire.answer(3)
+    assert answer.status in (400, 405) and b"<html>" in answer.raw
 
 
 @pytest.mark.parametrize("piece", [1, 7, 4096])

@@ -3,11 +3,13 @@
 import base64
 import os
 import re
+import signal
 import time
 
 import pytest
 
 import bosh
+import procfs
 from bosh import body_bytes, message
 from prosody import ACCOUNTS, DOMAIN
 from waiting import until
@@ -22,10 +24,34 @@ def talkative(make_httpd):
 
 
 def end_lines(server, since=0):
-    """The lines about the end of a session."""
+    """The lines about the end of a session; those of one of several streams say so."""
     text = server.log_text()[since:]
     return [line for line in text.splitlines()
-            if re.search(r"\[bosh:(info|notice)\]", line) and re.search(r"\bended\b", line)]
+            if re.search(r"\[bosh:(info|notice)\]", line) and re.search(r"\bended\b", line)
+            and not re.search(r"session \d+ stream \d to", line)]
+
+
+def begun(server):
+    """The numbers of the sessions that connectors have taken up, in that order."""
+    return re.findall(r"BOSH1002: session (\d+): ", server.log_text())
+
+
+def ends(server):
+    """{number of a session: what its lines say}"""
+    found = {}
+    for line in end_lines(server):
+        number, text = re.search(r"BOSH\d{4}: session (\d+)(?: to \S+)? ended\b(.*)", line).groups()
+        found.setdefault(number, []).append(text)
+    return found
+
+
+def assert_one_end_each(server, numbers, reason):
+    """And none comes late."""
+    until(lambda: set(numbers) <= set(ends(server)), 5, "the ends of %s in the log" % numbers)
+    time.sleep(0.3)
+    told = ends(server)
+    for number in numbers:
+        assert len(told[number]) == 1 and reason in told[number][0], told
 
 
 def test_no_secret_and_no_stanza_text_in_any_log(talkative, fake, new_session):
@@ -96,8 +122,17 @@ def by_pause(session, connection):
     session.ask(pause=500)
 
 
+def by_too_many(session, connection):
+    """Each makes the one before it be answered at once; a few are forgiven."""
+    session.post()
+    for _ in range(30):
+        session.post()
+        if session.collect().type:
+            break
+
+
 ENDS = {f.__name__[3:]: f for f in (by_terminate, by_inactivity, by_window, by_server_close,
-                                    by_stream_error, by_bad_stream, by_pause)}
+                                    by_stream_error, by_bad_stream, by_pause, by_too_many)}
 
 
 def test_every_end_of_a_session_is_one_line_with_the_reason(make_httpd, fake, new_session):
@@ -118,10 +153,83 @@ def test_every_end_of_a_session_is_one_line_with_the_reason(make_httpd, fake, ne
         assert re.search(r"(AH|BOSH)\d+", lines[0]), "without an identifier: " + lines[0]
         reasons[name] = re.sub(r"^.*\bended\b", "", lines[0])
     words = {"terminate": "client", "inactivity": "inactiv|no request", "stream_error":
-             "stream error", "window": r"\brid\b|request id", "pause": "pause"}
+             "stream error", "window": r"\brid\b|request id", "pause": "pause",
+             "too_many": "too many simultaneous requests"}
     for name, word in words.items():
         assert re.search(word, reasons[name].lower()), reasons
-    assert len(set(reasons.values())) >= 6, "different ends, the same reason: %r" % reasons
+    assert len(set(reasons.values())) >= 7, "different ends, the same reason: %r" % reasons
+
+
+def test_end_of_a_session_without_a_server_is_one_line(make_httpd, fake, new_session):
+    server = make_httpd()
+    new_session(bosh.Endpoint(server.port)).create("refused.fake")
+    until(lambda: begun(server), 5)
+    assert_one_end_each(server, begun(server), "the XMPP server could not be reached")
+
+
+def open_some(server, fake, new_session):
+    """Three sessions, the first with two streams, the last with a server that is silent:
+    (sessions, servers' sides, numbers)."""
+    endpoint = bosh.Endpoint(server.port)
+    sessions = [new_session(endpoint).open("echo.fake") for _ in range(2)]
+    new_session(endpoint).create("silent.fake", wait=1)
+    sessions[0].ask(to="echo.fake", xml_lang="en", xmpp_version="1.0")
+    until(lambda: len(fake.since_mark()) == 4 and len(begun(server)) == 3, 5)
+    return sessions, fake.since_mark(), begun(server)
+
+
+def test_end_with_the_connector_is_one_line(make_httpd, fake, new_session):
+    """Written by the next one, however many streams each had."""
+    server = make_httpd()
+    _, _, numbers = open_some(server, fake, new_session)
+    os.kill(server.connector(), signal.SIGKILL)
+    assert_one_end_each(server, numbers, "the connector process ended")
+
+
+def test_end_with_httpd_is_one_line(make_httpd, fake, new_session):
+    """Also of a session whose server never says a word."""
+    server = make_httpd()
+    _, _, numbers = open_some(server, fake, new_session)
+    os.kill(server.parent, signal.SIGTERM)
+    until(lambda: not server.is_running() and not server.processes(), 10, "everything to end")
+    assert_one_end_each(server, numbers, "httpd stops")
+
+
+def test_end_of_a_session_with_several_streams_is_one_line(make_httpd, fake, new_session):
+    """The end of its first stream is not yet its own."""
+    server = make_httpd()
+    (session, _), connections, numbers = open_some(server, fake, new_session)
+    first, second = connections[0], connections[-1]
+    first.close()
+    until(lambda: server.count_log("session %s stream 0 to echo.fake ended" % numbers[0]), 5)
+    assert numbers[0] not in ends(server)
+    second.close()
+    assert_one_end_each(server, numbers[:1], "connection to the XMPP server broke")
+    assert server.count_log("session %s stream 1 to echo.fake ended" % numbers[0]) == 1
+
+
+def test_several_streams_that_end_with_their_session_are_one_line(make_httpd, fake, new_session):
+    server = make_httpd()
+    (session, _), connections, numbers = open_some(server, fake, new_session)
+    session.terminate()
+    assert_one_end_each(server, numbers[:1], "terminated by the client")
+    for stream in range(2):
+        assert server.count_log("session %s stream %d to echo.fake ended"
+                                % (numbers[0], stream)) == 1
+
+
+def test_end_before_a_connector_came_to_it_is_one_line(make_httpd, fake, new_session):
+    """Its client left while the connector was busy, or stopped."""
+    server = make_httpd()
+    connector = server.connector()
+    procfs.stop(connector)
+    try:
+        session = new_session(bosh.Endpoint(server.port))
+        assert session.create("echo.fake", wait=1).type is None
+        assert session.ask(type="terminate").type == "terminate"
+    finally:
+        os.kill(connector, signal.SIGCONT)
+    assert_one_end_each(server, ["1"], "terminated by the client")
 
 
 def test_connect_failure_says_why(make_httpd, new_session):

@@ -53,6 +53,7 @@ static apr_status_t create(size_t bytes, unsigned sessions, unsigned children, u
 
 static void needs_room_for_every_session_and_a_block_each(void **state)
 {
+    const bosh_store_limits_t wanted = { .sessions = 100, .children = 10, .connectors = 2 };
     size_t low = 0, high = 64 * 1024 * 1024;
 
     (void)state;
@@ -64,6 +65,7 @@ static void needs_room_for_every_session_and_a_block_each(void **state)
     assert_true(high > 100 * (sizeof(record_t) + BLOCK_SIZE) + 10 * sizeof(child_t));
     assert_int_equal(create(high, 100, 10, 2), APR_SUCCESS);
     assert_int_equal(create(high - 1, 100, 10, 2), APR_ENOSPC);
+    assert_int_equal(bosh_store_least_bytes(&wanted), high);
 }
 
 static void sizes_that_overflow_are_refused(void **state)

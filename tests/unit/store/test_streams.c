@@ -592,6 +592,45 @@ static void a_connect_timeout_tells_its_reason(void **state)
     assert_int_equal(u.reason, BOSH_REASON_NONE);
 }
 
+static bosh_end_t stream_closed(unsigned n)
+{
+    return bosh_store_up_ended(box.st, leg(n), BOSH_COND_REMOTE_STREAM_ERROR,
+                               BOSH_REASON_STREAM_CLOSED, BOSH_ABSENT, box.now, &box.knocks);
+}
+
+static void end_of_the_session_is_told_once_and_with_its_last_stream(void **state)
+{
+    bosh_end_t end;
+
+    (void)state;
+    box_open_leg(&box, &s, 1);
+    assert_int_equal(stream_closed(0).serial, 0);
+    end = stream_closed(1);
+    assert_int_equal(end.serial, record()->serial);
+    assert_int_equal(end.reason, BOSH_REASON_STREAM_CLOSED);
+    assert_int_equal(end.condition, BOSH_COND_REMOTE_STREAM_ERROR);
+    assert_true(end.had_several);
+    assert_int_equal(stream_closed(1).serial, 0);
+    assert_int_equal(stream_closed(0).serial, 0);
+}
+
+static void end_is_told_to_who_comes_for_a_stream_that_nobody_took(void **state)
+{
+    bosh_task_t task;
+
+    (void)state;
+    box_open_leg(&box, &s, 1);
+    record()->up_gone |= leg_bit(0);
+    client_end_locked(box.st, record());
+    record()->core.state = BOSH_ENDED;
+    record()->core.reason = BOSH_REASON_DAMAGED;
+    assert_false(bosh_store_connector_task(box.st, leg(1), &task));
+    assert_int_equal(task.end.serial, record()->serial);
+    assert_int_equal(task.end.reason, BOSH_REASON_DAMAGED);
+    assert_false(bosh_store_connector_task(box.st, leg(1), &task));
+    assert_int_equal(task.end.serial, 0);
+}
+
 static void last_stanzas_of_a_lost_stream_come_with_its_end(void **state)
 {
     char text[BOSH_STREAM_CHARS + 1];
@@ -802,6 +841,8 @@ int main(void)
         T(nothing_of_its_streams_stays_behind),
         T(a_connect_timeout_tells_its_reason),
         T(a_closed_stream_is_flushed_and_the_others_live),
+        T(end_of_the_session_is_told_once_and_with_its_last_stream),
+        T(end_is_told_to_who_comes_for_a_stream_that_nobody_took),
         T(last_stanzas_of_a_lost_stream_come_with_its_end),
         T(three_streams_lost_together_end_the_session),
         T(a_successor_ends_each_stream_but_those_never_taken_up),
