@@ -7,7 +7,7 @@ import pytest
 
 import bosh
 from bosh import body_bytes, first_rid, message
-from waiting import PATIENCE
+from waiting import PATIENCE, until
 
 
 @pytest.fixture
