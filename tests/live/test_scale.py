@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """A thousand held requests in one child with 25 threads: they cost no thread."""
 import selectors
+import statistics
 import time
 
 import bosh
@@ -97,7 +98,7 @@ def static_time(server):
 def test_a_thousand_sessions_are_held_and_a_file_is_served_at_once(make_httpd, fake):
     server = make_httpd(threads=25, servers=1, async_factor=100,
                         extra="BoshInactivity 120", log_level="notice bosh:info")
-    before = max(static_time(server) for _ in range(5))
+    before = statistics.median(static_time(server) for _ in range(21))
     started = time.monotonic()
     many = Many(bosh.Endpoint(server.port), SESSIONS)
     assert time.monotonic() - started < 20 * PATIENCE, \
@@ -109,9 +110,11 @@ def test_a_thousand_sessions_are_held_and_a_file_is_served_at_once(make_httpd, f
         many.settle()
         assert sum(1 for c in fake.since_mark() if c.to) == SESSIONS
         assert server.children() == [child], "more children were started"
-        during = max(static_time(server) for _ in range(20))
-        assert during < 1.0 * PATIENCE, \
-            "a static file took %.3f s with all held, %.3f s before" % (during, before)
+        times = [static_time(server) for _ in range(21)]
+        during = statistics.median(times)
+        assert during < max(5 * before, 0.03) * PATIENCE and max(times) < 1.0 * PATIENCE, \
+            "a static file took %.3f s with all held (at most %.3f s), %.3f s before" % (
+                during, max(times), before)
         # Everybody gets a message of his own,
         connections = {"stream-%d-1" % c.number: c for c in fake.since_mark()}
         for n, session in enumerate(many.sessions):
@@ -159,9 +162,8 @@ def test_session_limit_is_refused_politely_and_given_back(make_httpd, fake):
     many = Many(endpoint, 20)
     try:
         refused = endpoint.wire().ask(creation())
-        assert refused.status in (200, 503)
-        if refused.status == 200:
-            assert refused.type == "terminate"
+        assert (refused.status, refused.header("Retry-After")) == (503, "1")
+        assert refused.raw == b"<body xmlns='http://jabber.org/protocol/httpbind'/>"
         for session in many.sessions[:5]:
             many.send(session, session.bytes(type="terminate"))
 
