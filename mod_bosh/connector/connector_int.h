@@ -9,6 +9,9 @@
  *   srv.c      which SRV records are usable, and their order
  *   channel.c  c-ares, which asks name servers for these
  *   policy.c   which addresses a name may lead to
+ *   attempt.c  who may try to reach a server, and when
+ *   domains.c  how many streams a domain has, and who waits for his turn
+ *   failures.c places that could not be reached a moment ago
  *   connect.c  from addresses to a connected socket
  *   proxy.c    who the client is, for the server
  *   secure.c   STARTTLS, direct TLS, or neither
@@ -31,6 +34,8 @@
 #include "bosh/xml.h"
 
 #include "address.h"
+#include "domains.h"
+#include "failures.h"
 #include "tls.h"
 
 typedef struct connector_t connector_t;
@@ -76,6 +81,8 @@ void names_find(names_t *names, const char *host, uint16_t port, names_found_fn 
  * dead are given up after 8 s for each question; there may be several, one after the other. */
 void names_find_service(names_t *names, const char *domain, bool want_direct, bool want_starttls,
                         names_targets_fn *found, void *baton);
+/* The error that says nothing of the name. */
+extern const char names_no_memory[];
 /* Whatever was asked for with that baton. */
 void names_forget(names_t *names, const void *baton);
 /* Timeouts of its own; call now and then. */
@@ -111,17 +118,20 @@ void link_close(connector_t *k, link_t *l);
 /* ---- c2s.c -------------------------------------------------------------- */
 
 /*
+ *   WAITING --turn-->
  *   FINDING --targets--> CONNECTING --> SECURING --> STREAMING --close--> BOUNCING --tag--> CLOSING
  *      |                    |  ^--next--'  |             |                    |                |
  *      +--------------------+--------------+--- fails ---+----> DRAINING <----+----------------+
  *                                                                  |
  *                                                                 gone
  *
+ * WAITING: so many are on their way to the domain already; not all come by here.
  * SECURING: connected, and nothing of the client's is said before there is TLS, if there is to be.
  * BOUNCING: what the client never got goes back. CLOSING: the server may say goodbye too.
  * DRAINING: the stream is over, but the store has no room for its last stanzas.
  */
 typedef enum c2s_state_t {
+    WAITING,
     FINDING,
     CONNECTING,
     SECURING,
@@ -149,6 +159,9 @@ struct c2s_t {
     char name[48]; /* for the log: the session's number, and the stream's unless 0 */
     c2s_state_t state;
     bosh_msec_t born;
+    bosh_msec_t patience; /* from then on, BoshConnectTimeout */
+    bosh_msec_t began;    /* its turn came */
+    visit_t visit;
     bosh_msec_t deadline; /* of the present state; 0: none */
     link_t link;
     secure_step_t step;
@@ -159,6 +172,9 @@ struct c2s_t {
     target_t target[MAX_ADDRESSES];
     uint8_t targets, tried;
     char failure[256];  /* of the target that was tried last */
+    bool is_nameless;   /* DNS, or its silence, said that there is nowhere to go */
+    bool is_silent;     /* a target did not answer in time */
+    bool is_answered;   /* ... and one did, with what was no stream; or it may have */
     bool is_direct;     /* where DNS does not say: TLS from the first byte */
     bool is_redirected; /* the server said to see another host */
     bool is_up;         /* the server answered our present stream header */
@@ -203,6 +219,18 @@ void c2s_tick(c2s_t *c, bosh_msec_t now);
 void c2s_close_socket(c2s_t *c);
 void c2s_destroy(c2s_t *c);
 
+/* ---- attempt.c ---------------------------------------------------------- */
+
+/* Tries to reach the server, now or when it is c's turn. c may be gone. */
+void attempt_begin(c2s_t *c);
+/* The server offers its features. */
+void attempt_succeeded(c2s_t *c);
+/* The stream ends, in whatever state, and for this reason. */
+void attempt_over(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason);
+/* Whoever's turn has come. Not within a call about some c2s: others may be gone after it. */
+void attempt_give_turns(connector_t *k);
+void attempt_tick(connector_t *k);
+
 /* ---- connect.c ---------------------------------------------------------- */
 
 void connect_begin(c2s_t *c);
@@ -210,7 +238,13 @@ void connect_begin(c2s_t *c);
 void connect_refuse(c2s_t *c, const char *why);
 /* The present target is of no use, for this reason: the next one. c may be gone. */
 void connect_failed(c2s_t *c, const char *why);
+/* The same, without a word from it. */
+void connect_timed_out(c2s_t *c);
 void connect_ready(c2s_t *c);
+/* Where it was tried last, or shall be. */
+void connect_place(char *out, size_t size, const c2s_t *c);
+/* The level for a line about c's server that says this: ERR, but not each time. */
+bosh_log_level_t connect_complaint(const c2s_t *c, const char *why);
 /* To another host than was found. c may be gone. */
 void connect_elsewhere(c2s_t *c, const char *host, uint16_t port);
 
@@ -283,6 +317,8 @@ struct connector_t {
     apr_pollset_t *pollset;
     bosh_parser_pool_t *parsers;
     names_t *names;
+    domains_t domains;
+    failures_t failures;
     c2s_t *all;          /* list */
     parting_t *partings; /* list */
     c2s_t **by_index;    /* [session's index in the store * BOSH_MAX_STREAMS + stream] */

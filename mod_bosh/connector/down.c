@@ -155,6 +155,9 @@ static bool feed(c2s_t *c, const char *p, size_t len)
         return secure_fed(c, p, len, verdict);
     }
 
+    if (c->opens) {
+        attempt_succeeded(c);
+    }
     if (verdict == BOSH_XML_OK && c->down.failed) {
         verdict = BOSH_XML_NO_MEMORY;
     }
