@@ -336,6 +336,7 @@ void c2s_serve(c2s_t *c)
 void c2s_tick(c2s_t *c, bosh_msec_t now)
 {
     if (!c->deadline || now < c->deadline) {
+        keepalive_tick(c);
         return;
     }
     if (c->state == CONNECTING || c->state == SECURING) {

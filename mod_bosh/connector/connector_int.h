@@ -22,6 +22,7 @@
  *   c2s.c      one client-to-server stream: states, beginning and end
  *   up.c       bytes from the store to the server
  *   down.c     stanzas from the server to the store
+ *   keepalive.c spaces, where nothing else is written for long
  *   bounce.c   stanzas that find no client any more, back to the server
  *   part.c     sockets whose stream is over
  */
@@ -182,6 +183,10 @@ struct c2s_t {
     bool is_cut;        /* what was taken from the store may end within a stanza */
     bool opens;         /* features came, and the store was not told yet */
     bool was_opened;    /* the store knows */
+    bool has_success;   /* SASL said so, ... */
+    bool is_logged_in;  /* ... and features followed */
+    bool is_space_last; /* what was written last is a space of ours */
+    bosh_msec_t wrote;  /* something, on the client's stream */
     bool stream_error;  /* the server sent one */
     bool closed;        /* the server sent its closing tag */
     bool is_told;       /* what may be lost is in the log */
@@ -280,6 +285,9 @@ bool up_flush(c2s_t *c);
 void up_start_stream(c2s_t *c);
 /* Sends all there is, and these, at once. False: that was not possible. */
 bool up_last_words(c2s_t *c, bosh_str_t words);
+/* What the other end's kernel has not acknowledged, of the client's; also after a reset. Of
+ * what it has acknowledged, nobody knows what its server has read. */
+size_t up_unacknowledged(const c2s_t *c);
 /* The server may read nothing more: is the session over? */
 bool up_is_over(c2s_t *c, bosh_up_t *up);
 /* Before the socket is closed: a line about what the server cannot be assumed to have. */
@@ -288,12 +296,21 @@ void up_log_unsent(c2s_t *c);
 /* ---- down.c ------------------------------------------------------------- */
 
 extern const bosh_stream_events_t down_events;
+/* What the server sent is such an element, as our serialiser writes its start. */
+bool down_begins(bosh_str_t xml, const char *start);
 /* The socket is readable. */
 void down_ready(c2s_t *c);
 /* Reads what is there, so many times at most. False: c is gone. */
 bool down_look(c2s_t *c, unsigned reads);
 /* Gives c->down to the store, or keeps it and stops reading. */
 bosh_put_t down_put(c2s_t *c);
+
+/* ---- keepalive.c -------------------------------------------------------- */
+
+/* The server sent that. */
+void keepalive_note(c2s_t *c, bosh_stanza_kind_t kind, bosh_str_t xml);
+/* c may be gone. */
+void keepalive_tick(c2s_t *c);
 
 /* ---- bounce.c ----------------------------------------------------------- */
 

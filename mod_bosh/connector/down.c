@@ -1,6 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /* Stanzas from the server to the store. */
 
+#include <string.h>
+
 #include "connector_int.h"
 
 /* Before there is TLS the stream may yet become the client's; a later header replaces what
@@ -41,6 +43,7 @@ static void on_stanza(void *baton, bosh_stanza_kind_t kind, bosh_str_t xml)
     }
     else if (c->state == STREAMING) {
         c->opens = c->opens || !c->was_opened;
+        keepalive_note(c, kind, xml);
         bosh_buf_add_str(&c->down, xml);
         if (kind == BOSH_STANZA_FEATURES && !c->has_spoken) {
             bosh_buf_clear(&c->features);
@@ -52,6 +55,13 @@ static void on_stanza(void *baton, bosh_stanza_kind_t kind, bosh_str_t xml)
 static void on_closed(void *baton)
 {
     ((c2s_t *)baton)->closed = true;
+}
+
+bool down_begins(bosh_str_t xml, const char *start)
+{
+    size_t n = strlen(start);
+
+    return xml.len > n && memcmp(xml.p, start, n) == 0;
 }
 
 const bosh_stream_events_t down_events = { on_opened, on_stanza, on_closed };
