@@ -23,17 +23,19 @@
 
 /* BoshDomain PATTERN [ADDRESS] [KEY=VALUE...] */
 typedef struct bosh_domain_t {
-    const char *name;   /* lower case, without a trailing dot; or "*", "*.example.org" */
-    const char *host;   /* name, address, or a socket's path; "": the domain asked for */
-    apr_port_t port;    /* 0 with BOSH_REACH_UNIX */
-    bosh_reach_t reach; /* HOST also if the name itself is an address or localhost */
-    bool fixed;         /* the directive gave an address */
-    bool is_direct;     /* ... and it is xmpps:// */
-    bool is_local;      /* on this machine: a loopback address, localhost, a socket */
-    int tls;            /* tls=      a bosh_tls_t; -1: not said */
-    int verify;         /* verify=   0, 1; -1: not said */
-    uint8_t proxy;      /* proxy=    1, 2; 0: off */
-    uint32_t max;       /* max=      streams; 0: no limit */
+    const char *name;    /* lower case, without a trailing dot; or "*", "*.example.org" */
+    const char *host;    /* name, address, or a socket's path; "": the domain asked for */
+    apr_port_t port;     /* 0 with BOSH_REACH_UNIX */
+    bosh_reach_t reach;  /* HOST also if the name itself is an address or localhost */
+    bool fixed;          /* the directive gave an address */
+    bool is_direct;      /* ... and it is xmpps:// */
+    bool is_local;       /* on this machine: a loopback address, localhost, a socket */
+    int tls;             /* tls=      a bosh_tls_t; -1: not said */
+    int verify;          /* verify=   0, 1; -1: not said */
+    uint8_t proxy;       /* proxy=    1, 2; 0: off */
+    uint32_t max;        /* max=      streams; 0: no limit */
+    uint32_t connecting; /* connecting=   streams on their way; 0: not said */
+    uint32_t keepalive;  /* keepalive=    seconds; 0: off */
 } bosh_domain_t;
 
 /* BoshRoute HOST:PORT */
@@ -79,6 +81,7 @@ typedef struct bosh_conf_t {
 } bosh_conf_t;
 
 #define BOSH_MAX_HOLD       4
+#define BOSH_CONNECTING     100 /* without connecting= */
 #define BOSH_MAX_CONNECTORS 16
 #define BOSH_MOST_STREAMS   4
 

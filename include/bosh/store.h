@@ -122,11 +122,13 @@ typedef struct bosh_upstream_t {
     uint16_t client_port;            /* for the PROXY protocol; 0: not known */
     uint16_t local_port;
     uint16_t port;
-    uint8_t reach;                              /* bosh_reach_t */
-    uint8_t tls;                                /* bosh_tls_t */
-    uint8_t verify;                             /* 0: the certificate is not verified */
-    uint8_t proxy;                              /* version of the PROXY protocol; 0: none */
-    uint32_t max_streams;                       /* of this domain in one connector; 0: no limit */
+    uint8_t reach;           /* bosh_reach_t */
+    uint8_t tls;             /* bosh_tls_t */
+    uint8_t verify;          /* 0: the certificate is not verified */
+    uint8_t proxy;           /* version of the PROXY protocol; 0: none */
+    uint32_t keepalive;      /* seconds without a byte until there is a space; 0: never */
+    uint32_t max_streams;    /* of this domain in one connector; 0: no limit */
+    uint32_t max_connecting; /* of those, on their way at a time; likewise */
     bosh_network_t networks[BOSH_MAX_NETWORKS]; /* may be reached although not public */
 } bosh_upstream_t;
 

@@ -186,7 +186,7 @@ const command_rec bosh_config_directives[] = {
                       "XMPP domains that may be reached, and where their server is if DNS shall "
                       "not be asked: DOMAIN|*.DOMAIN|* [xmpp://HOST:PORT|xmpps://HOST:PORT|"
                       "unix:PATH] [tls=required|optional|off] [verify=on|off] [proxy=v1|v2|off] "
-                      "[max=STREAMS]"),
+                      "[max=STREAMS] [connecting=STREAMS] [keepalive=SECONDS]"),
     AP_INIT_TAKE1("BoshTLS", set_option, NULL, RSRC_CONF,
                   "TLS to XMPP servers that are not on this machine: required, optional, off"),
     AP_INIT_TAKE1("BoshTLSVerify", set_option, NULL, RSRC_CONF,

@@ -11,6 +11,7 @@
 
 #define DEFAULT_PORT 5222
 #define MAX_MAX      1000000
+#define MAX_SILENCE  3600
 
 /* ---- names --------------------------------------------------------------- */
 
@@ -87,13 +88,28 @@ static bool read_proxy(const char *value, bosh_domain_t *d)
     return d->proxy || strcasecmp(value, "off") == 0;
 }
 
+static bool read_number(const char *value, uint64_t min, uint64_t max, uint32_t *number)
+{
+    uint64_t n;
+    bool is_good = bosh_parse_uint(bosh_str(value), max, &n) && n >= min;
+
+    *number = (uint32_t)n;
+    return is_good;
+}
+
 static bool read_max(const char *value, bosh_domain_t *d)
 {
-    uint64_t number;
-    bool is_good = bosh_parse_uint(bosh_str(value), MAX_MAX, &number) && number > 0;
+    return read_number(value, 1, MAX_MAX, &d->max);
+}
 
-    d->max = (uint32_t)number;
-    return is_good;
+static bool read_connecting(const char *value, bosh_domain_t *d)
+{
+    return read_number(value, 1, MAX_MAX, &d->connecting);
+}
+
+static bool read_keepalive(const char *value, bosh_domain_t *d)
+{
+    return read_number(value, 0, MAX_SILENCE, &d->keepalive);
 }
 
 static const struct {
@@ -104,6 +120,8 @@ static const struct {
     { "verify", "on or off", read_verify },
     { "proxy", "v1, v2 or off", read_proxy },
     { "max", "a whole number from 1 to 1000000", read_max },
+    { "connecting", "a whole number from 1 to 1000000", read_connecting },
+    { "keepalive", "a whole number of seconds from 0 to 3600", read_keepalive },
 };
 
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -127,8 +145,8 @@ static const char *read_key(apr_pool_t *p, const char *word, bosh_domain_t *d, u
                                                           keys[i].key, keys[i].takes, equals + 1);
     }
     return apr_psprintf(p,
-                        "%s: after the address, which comes first, it takes tls=, verify=, proxy= "
-                        "and max=, not '%s'",
+                        "%s: after the address, which comes first, it takes tls=, verify=, proxy=, "
+                        "max=, connecting= and keepalive=, not '%s'",
                         d->name, word);
 }
 

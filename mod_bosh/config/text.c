@@ -47,7 +47,13 @@ const char *bosh_config_domain_text(apr_pool_t *p, const bosh_domain_t *d)
     if (d->proxy) {
         text = apr_psprintf(p, "%s proxy=v%u", text, d->proxy);
     }
-    return d->max ? apr_psprintf(p, "%s max=%u", text, d->max) : text;
+    if (d->max) {
+        text = apr_psprintf(p, "%s max=%u", text, d->max);
+    }
+    if (d->connecting) {
+        text = apr_psprintf(p, "%s connecting=%u", text, d->connecting);
+    }
+    return d->keepalive ? apr_psprintf(p, "%s keepalive=%u", text, d->keepalive) : text;
 }
 
 const char *bosh_config_network_text(apr_pool_t *p, const bosh_network_t *network)

@@ -111,12 +111,9 @@ static void set_name(c2s_t *c, uint64_t serial)
 /* By this connector alone. */
 static bool is_one_too_many(const c2s_t *c)
 {
-    uint32_t n = 0;
+    uint32_t max = c->upstream->max_streams;
 
-    for (const c2s_t *other = c->k->all; other && c->upstream->max_streams; other = other->next) {
-        n += strcmp(other->upstream->to, c->upstream->to) == 0;
-    }
-    return n > c->upstream->max_streams;
+    return max > 0 && domains_streams(&c->visit) > max;
 }
 
 void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
@@ -135,8 +132,11 @@ void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
     bosh_buf_init(&c->down, 0);
     bosh_buf_init(&c->features, 0);
     bosh_buf_init(&c->error, 0);
+    c->patience = BOSH_SEC(task->connect_timeout);
     c->upstream = malloc(sizeof(*c->upstream));
-    if (!c->upstream || !remember(k, c)) {
+    if (!c->upstream || !domains_join(&k->domains, &c->visit, task->upstream.to)
+        || !remember(k, c)) {
+        domains_leave(&k->domains, &c->visit);
         free(c->upstream);
         free(c);
         fail_session(k, ref);
@@ -151,7 +151,7 @@ void c2s_begin(connector_t *k, bosh_ref_t ref, const bosh_task_t *task)
         connect_refuse(c, "there are as many streams to it as max= allows (BoshDomain)");
     }
     else {
-        connect_begin(c);
+        attempt_begin(c);
     }
 }
 
@@ -166,6 +166,7 @@ void c2s_close_socket(c2s_t *c)
 void c2s_destroy(c2s_t *c)
 {
     unlink_c2s(c);
+    domains_leave(&c->k->domains, &c->visit);
     names_forget(c->k->names, c);
     c2s_close_socket(c);
     bosh_stream_free(c->stream);
@@ -224,6 +225,7 @@ static void drain(c2s_t *c)
 
 void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason)
 {
+    attempt_over(c, condition, reason);
     up_log_unsent(c);
     if (c->reason == BOSH_REASON_NONE) {
         c->condition = condition;
@@ -302,6 +304,7 @@ void c2s_close(c2s_t *c, const bosh_up_t *up)
 {
     c->condition = (bosh_condition_t)up->condition;
     c->reason = (bosh_reason_t)up->reason;
+    attempt_over(c, c->condition, c->reason);
     if (c->state != STREAMING && !(c->state == SECURING && c->stream)) {
         c2s_end(c, c->condition, c->reason);
     }
@@ -341,6 +344,7 @@ static void limit_stuck(c2s_t *c)
 void c2s_serve(c2s_t *c)
 {
     switch (c->state) {
+    case WAITING:
     case FINDING:
     case CONNECTING:
     case SECURING: serve_early(c); break;
@@ -361,10 +365,11 @@ void c2s_serve(c2s_t *c)
 void c2s_tick(c2s_t *c, bosh_msec_t now)
 {
     if (!c->deadline || now < c->deadline) {
+        keepalive_tick(c);
         return;
     }
     if (c->state == CONNECTING || c->state == SECURING) {
-        connect_failed(c, "it did not answer in time");
+        connect_timed_out(c);
     }
     else {
         c2s_end(c, c->condition, c->reason);

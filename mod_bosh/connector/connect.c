@@ -30,20 +30,13 @@
 #define KEEP_COUNT      6
 #define USER_TIMEOUT_MS 60000
 
-static bool is_loopback(const address_t *a)
-{
-    static const uint8_t v6[16] = { [15] = 1 };
-
-    return a->family == AF_INET ? a->bytes[0] == 127 : memcmp(a->bytes, v6, 16) == 0;
-}
-
 /* Between two lines of the same kind, at the level that everybody sees. */
 #define COMPLAINT_MS BOSH_SEC(10)
 #define KINDS        64
 
 /* Anybody may ask for sessions, and none of them may get anywhere: a line for each would fill
  * the disk. One kind is a server and a reason. */
-static bosh_log_level_t complaint_level(const c2s_t *c, const char *why)
+bosh_log_level_t connect_complaint(const c2s_t *c, const char *why)
 {
     static bosh_msec_t told[KINDS];
     const char *words[] = { c->upstream->to, c->upstream->host, why };
@@ -63,8 +56,7 @@ static bosh_log_level_t complaint_level(const c2s_t *c, const char *why)
     return BOSH_LOG_ERR;
 }
 
-/* Where it was tried last. */
-static void add_place(char *out, size_t size, const c2s_t *c)
+void connect_place(char *out, size_t size, const c2s_t *c)
 {
     const bosh_upstream_t *u = c->upstream;
     char text[INET6_ADDRSTRLEN] = "";
@@ -88,8 +80,8 @@ static void fail(c2s_t *c, const char *why, bosh_condition_t condition)
 {
     char place[320];
 
-    add_place(place, sizeof(place), c);
-    bosh_log(complaint_level(c, why), BOSHNO(1001) "%s: %s, the XMPP server of %s: %s", c->name,
+    connect_place(place, sizeof(place), c);
+    bosh_log(connect_complaint(c, why), BOSHNO(1001) "%s: %s, the XMPP server of %s: %s", c->name,
              place, c->upstream->to, why);
     c2s_end(c, condition, BOSH_REASON_CONNECT_FAILED);
 }
@@ -211,7 +203,7 @@ static const char *objection(const c2s_t *c, const address_t *a)
 {
     const bosh_upstream_t *u = c->upstream;
 
-    if (u->tls == BOSH_TLS_LOCAL && a->family != AF_UNIX && !is_loopback(a)) {
+    if (u->tls == BOSH_TLS_LOCAL && a->family != AF_UNIX && !policy_is_loopback(a)) {
         return "not a loopback address: passwords would pass in the clear";
     }
     if (u->tls != BOSH_TLS_LOCAL && (u->reach == BOSH_REACH_SRV || c->is_redirected)
@@ -227,6 +219,13 @@ static void note_failure(c2s_t *c, const char *why, bosh_condition_t condition)
     c->condition = condition;
 }
 
+/* It is this machine that knows no way there, by IPv6 for example. */
+static bool has_no_way(apr_status_t why)
+{
+    return APR_STATUS_IS_ENETUNREACH(why) || APR_STATUS_IS_EHOSTUNREACH(why) || why == EADDRNOTAVAIL
+           || why == EAFNOSUPPORT;
+}
+
 /* True: this address is being tried. */
 static bool try_target(c2s_t *c, const target_t *t)
 {
@@ -240,6 +239,7 @@ static bool try_target(c2s_t *c, const target_t *t)
     }
     rv = try_address(c, &t->address);
     if (rv != APR_SUCCESS) {
+        c->is_answered = c->is_answered || !has_no_way(rv);
         note_failure(c, apr_strerror(rv, text, sizeof(text)), condition_of(rv));
     }
     return rv == APR_SUCCESS;
@@ -258,15 +258,27 @@ static void connect_next(c2s_t *c)
     fail(c, c->failure, c->condition);
 }
 
-void connect_failed(c2s_t *c, const char *why)
+static void give_up_target(c2s_t *c, const char *why)
 {
     char place[320];
 
-    add_place(place, sizeof(place), c);
+    connect_place(place, sizeof(place), c);
     bosh_log(BOSH_LOG_DEBUG, BOSHNO(1015) "%s: %s: %s", c->name, place, why);
     note_failure(c, why, BOSH_COND_REMOTE_CONNECTION_FAILED);
     c2s_forget_stream(c);
     connect_next(c);
+}
+
+void connect_failed(c2s_t *c, const char *why)
+{
+    c->is_answered = true;
+    give_up_target(c, why);
+}
+
+void connect_timed_out(c2s_t *c)
+{
+    c->is_silent = true;
+    give_up_target(c, "it did not answer in time");
 }
 
 void connect_ready(c2s_t *c)
@@ -280,7 +292,10 @@ void connect_ready(c2s_t *c)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
         error = errno;
     }
-    if (error) {
+    if (error == ETIMEDOUT) {
+        connect_timed_out(c);
+    }
+    else if (error) {
         connect_failed(c, apr_strerror(APR_FROM_OS_ERROR(error), text, sizeof(text)));
     }
     else {
@@ -293,6 +308,7 @@ static void on_targets(void *baton, const target_t *list, unsigned n, const char
     c2s_t *c = baton;
 
     if (n == 0) {
+        c->is_nameless = error != names_no_memory;
         fail(c, error ? error : "the name has no address", BOSH_COND_REMOTE_CONNECTION_FAILED);
         return;
     }

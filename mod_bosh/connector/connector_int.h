@@ -9,6 +9,9 @@
  *   srv.c      which SRV records are usable, and their order
  *   channel.c  c-ares, which asks name servers for these
  *   policy.c   which addresses a name may lead to
+ *   attempt.c  who may try to reach a server, and when
+ *   domains.c  how many streams a domain has, and who waits for his turn
+ *   failures.c places that could not be reached a moment ago
  *   connect.c  from addresses to a connected socket
  *   proxy.c    who the client is, for the server
  *   secure.c   STARTTLS, direct TLS, or neither
@@ -19,6 +22,7 @@
  *   c2s.c      one client-to-server stream: states, beginning and end
  *   up.c       bytes from the store to the server
  *   down.c     stanzas from the server to the store
+ *   keepalive.c spaces, where nothing else is written for long
  *   bounce.c   stanzas that find no client any more, back to the server
  *   part.c     sockets whose stream is over
  */
@@ -31,6 +35,8 @@
 #include "bosh/xml.h"
 
 #include "address.h"
+#include "domains.h"
+#include "failures.h"
 #include "tls.h"
 
 typedef struct connector_t connector_t;
@@ -76,6 +82,8 @@ void names_find(names_t *names, const char *host, uint16_t port, names_found_fn 
  * dead are given up after 8 s for each question; there may be several, one after the other. */
 void names_find_service(names_t *names, const char *domain, bool want_direct, bool want_starttls,
                         names_targets_fn *found, void *baton);
+/* The error that says nothing of the name. */
+extern const char names_no_memory[];
 /* Whatever was asked for with that baton. */
 void names_forget(names_t *names, const void *baton);
 /* Timeouts of its own; call now and then. */
@@ -111,17 +119,20 @@ void link_close(connector_t *k, link_t *l);
 /* ---- c2s.c -------------------------------------------------------------- */
 
 /*
+ *   WAITING --turn-->
  *   FINDING --targets--> CONNECTING --> SECURING --> STREAMING --close--> BOUNCING --tag--> CLOSING
  *      |                    |  ^--next--'  |             |                    |                |
  *      +--------------------+--------------+--- fails ---+----> DRAINING <----+----------------+
  *                                                                  |
  *                                                                 gone
  *
+ * WAITING: so many are on their way to the domain already; not all come by here.
  * SECURING: connected, and nothing of the client's is said before there is TLS, if there is to be.
  * BOUNCING: what the client never got goes back. CLOSING: the server may say goodbye too.
  * DRAINING: the stream is over, but the store has no room for its last stanzas.
  */
 typedef enum c2s_state_t {
+    WAITING,
     FINDING,
     CONNECTING,
     SECURING,
@@ -149,6 +160,9 @@ struct c2s_t {
     char name[48]; /* for the log: the session's number, and the stream's unless 0 */
     c2s_state_t state;
     bosh_msec_t born;
+    bosh_msec_t patience; /* from then on, BoshConnectTimeout */
+    bosh_msec_t began;    /* its turn came */
+    visit_t visit;
     bosh_msec_t deadline; /* of the present state; 0: none */
     link_t link;
     secure_step_t step;
@@ -159,6 +173,9 @@ struct c2s_t {
     target_t target[MAX_ADDRESSES];
     uint8_t targets, tried;
     char failure[256];  /* of the target that was tried last */
+    bool is_nameless;   /* DNS, or its silence, said that there is nowhere to go */
+    bool is_silent;     /* a target did not answer in time */
+    bool is_answered;   /* ... and one did, with what was no stream; or it may have */
     bool is_direct;     /* where DNS does not say: TLS from the first byte */
     bool is_redirected; /* the server said to see another host */
     bool is_up;         /* the server answered our present stream header */
@@ -166,6 +183,10 @@ struct c2s_t {
     bool is_cut;        /* what was taken from the store may end within a stanza */
     bool opens;         /* features came, and the store was not told yet */
     bool was_opened;    /* the store knows */
+    bool has_success;   /* SASL said so, ... */
+    bool is_logged_in;  /* ... and features followed */
+    bool is_space_last; /* what was written last is a space of ours */
+    bosh_msec_t wrote;  /* something, on the client's stream */
     bool stream_error;  /* the server sent one */
     bool closed;        /* the server sent its closing tag */
     bool is_told;       /* what may be lost is in the log */
@@ -207,6 +228,18 @@ void c2s_abandon(c2s_t *c);
 void c2s_log_session(const bosh_end_t *end);
 void c2s_destroy(c2s_t *c);
 
+/* ---- attempt.c ---------------------------------------------------------- */
+
+/* Tries to reach the server, now or when it is c's turn. c may be gone. */
+void attempt_begin(c2s_t *c);
+/* The server offers its features. */
+void attempt_succeeded(c2s_t *c);
+/* The stream ends, in whatever state, and for this reason. */
+void attempt_over(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason);
+/* Whoever's turn has come. Not within a call about some c2s: others may be gone after it. */
+void attempt_give_turns(connector_t *k);
+void attempt_tick(connector_t *k);
+
 /* ---- connect.c ---------------------------------------------------------- */
 
 void connect_begin(c2s_t *c);
@@ -214,7 +247,13 @@ void connect_begin(c2s_t *c);
 void connect_refuse(c2s_t *c, const char *why);
 /* The present target is of no use, for this reason: the next one. c may be gone. */
 void connect_failed(c2s_t *c, const char *why);
+/* The same, without a word from it. */
+void connect_timed_out(c2s_t *c);
 void connect_ready(c2s_t *c);
+/* Where it was tried last, or shall be. */
+void connect_place(char *out, size_t size, const c2s_t *c);
+/* The level for a line about c's server that says this: ERR, but not each time. */
+bosh_log_level_t connect_complaint(const c2s_t *c, const char *why);
 /* To another host than was found. c may be gone. */
 void connect_elsewhere(c2s_t *c, const char *host, uint16_t port);
 
@@ -250,6 +289,9 @@ bool up_flush(c2s_t *c);
 void up_start_stream(c2s_t *c);
 /* Sends all there is, and these, at once. False: that was not possible. */
 bool up_last_words(c2s_t *c, bosh_str_t words);
+/* What the other end's kernel has not acknowledged, of the client's; also after a reset. Of
+ * what it has acknowledged, nobody knows what its server has read. */
+size_t up_unacknowledged(const c2s_t *c);
 /* The server may read nothing more: is the session over? */
 bool up_is_over(c2s_t *c, bosh_up_t *up);
 /* Before the socket is closed: a line about what the server cannot be assumed to have. */
@@ -258,12 +300,21 @@ void up_log_unsent(c2s_t *c);
 /* ---- down.c ------------------------------------------------------------- */
 
 extern const bosh_stream_events_t down_events;
+/* What the server sent is such an element, as our serialiser writes its start. */
+bool down_begins(bosh_str_t xml, const char *start);
 /* The socket is readable. */
 void down_ready(c2s_t *c);
 /* Reads what is there, so many times at most. False: c is gone. */
 bool down_look(c2s_t *c, unsigned reads);
 /* Gives c->down to the store, or keeps it and stops reading. */
 bosh_put_t down_put(c2s_t *c);
+
+/* ---- keepalive.c -------------------------------------------------------- */
+
+/* The server sent that. */
+void keepalive_note(c2s_t *c, bosh_stanza_kind_t kind, bosh_str_t xml);
+/* c may be gone. */
+void keepalive_tick(c2s_t *c);
 
 /* ---- bounce.c ----------------------------------------------------------- */
 
@@ -287,6 +338,8 @@ struct connector_t {
     apr_pollset_t *pollset;
     bosh_parser_pool_t *parsers;
     names_t *names;
+    domains_t domains;
+    failures_t failures;
     c2s_t *all;          /* list */
     parting_t *partings; /* list */
     c2s_t **by_index;    /* [session's index in the store * BOSH_MAX_STREAMS + stream] */

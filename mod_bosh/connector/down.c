@@ -1,6 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /* Stanzas from the server to the store. */
 
+#include <string.h>
+
 #include "connector_int.h"
 
 /* Before there is TLS the stream may yet become the client's; a later header replaces what
@@ -43,6 +45,7 @@ static void on_stanza(void *baton, bosh_stanza_kind_t kind, bosh_str_t xml)
     }
     else if (c->state == STREAMING) {
         c->opens = c->opens || !c->was_opened;
+        keepalive_note(c, kind, xml);
         bosh_buf_add_str(&c->down, xml);
         if (kind == BOSH_STANZA_FEATURES && !c->has_spoken) {
             bosh_buf_clear(&c->features);
@@ -54,6 +57,13 @@ static void on_stanza(void *baton, bosh_stanza_kind_t kind, bosh_str_t xml)
 static void on_closed(void *baton)
 {
     ((c2s_t *)baton)->closed = true;
+}
+
+bool down_begins(bosh_str_t xml, const char *start)
+{
+    size_t n = strlen(start);
+
+    return xml.len > n && memcmp(xml.p, start, n) == 0;
 }
 
 const bosh_stream_events_t down_events = { on_opened, on_stanza, on_closed };
@@ -157,6 +167,9 @@ static bool feed(c2s_t *c, const char *p, size_t len)
         return secure_fed(c, p, len, verdict);
     }
 
+    if (c->opens) {
+        attempt_succeeded(c);
+    }
     if (verdict == BOSH_XML_OK && c->down.failed) {
         verdict = BOSH_XML_NO_MEMORY;
     }

@@ -101,6 +101,7 @@ static void tick(connector_t *k)
         c2s_tick(c, k->now);
     }
     part_tick(k);
+    attempt_tick(k);
     while (!bosh_store_tick(k->args->store, k->args->index, &cursor, k->now, &k->knocks)) {
     }
 }
@@ -155,6 +156,7 @@ static void loop(connector_t *k)
             give_up = k->now + BOSH_CONNECTOR_STOP_MS;
             end_all(k);
         }
+        attempt_give_turns(k);
         bosh_wake_send(k->args->wake, &k->knocks);
     }
 }

@@ -15,6 +15,8 @@
 
 #include "names_int.h"
 
+const char names_no_memory[] = "out of memory";
+
 /* ---- questions ---------------------------------------------------------- */
 
 question_t *question_new(names_t *n, channel_kind_t kind, answered_fn *answered, void *baton)
@@ -171,7 +173,10 @@ static void on_found(question_t *q, int status, const struct ares_addrinfo *info
     unsigned n = info ? copy_addresses(info, q->port, list) : 0;
 
     (void)srv;
-    q->found(q->baton, list, n, status == ARES_SUCCESS ? NULL : ares_strerror(status));
+    q->found(q->baton, list, n,
+             status == ARES_SUCCESS  ? NULL
+             : status == ARES_ENOMEM ? names_no_memory
+                                     : ares_strerror(status));
 }
 
 /* c-ares 1.18 was seen asking name servers for "127.0.0.1". */
@@ -204,7 +209,7 @@ void names_find(names_t *n, const char *host, uint16_t port, names_found_fn *fou
     }
     q = question_new(n, SEARCHING, on_found, baton);
     if (!q) {
-        found(baton, NULL, 0, "out of memory");
+        found(baton, NULL, 0, names_no_memory);
         return;
     }
     q->found = found;

@@ -90,6 +90,14 @@ bool policy_is_public(const address_t *a)
     return false;
 }
 
+bool policy_is_loopback(const address_t *a)
+{
+    static const uint8_t v6[16] = { [15] = 1 };
+
+    return (a->family == AF_INET && a->bytes[0] == 127)
+           || (a->family == AF_INET6 && memcmp(a->bytes, v6, 16) == 0);
+}
+
 static const uint8_t mapped[16] = { [10] = 0xff, 0xff };
 
 #define MAPPED_BITS 96

@@ -16,6 +16,9 @@
  * it: not of this machine, of a private network, of a single link, of many, or of nobody. */
 bool policy_is_public(const address_t *a);
 
+/* This machine, as one calls it. */
+bool policy_is_loopback(const address_t *a);
+
 /* An IPv4 address that is written as IPv6 (::ffff:0:0/96) is an IPv4 address. */
 bool policy_is_in(const bosh_network_t *network, const address_t *a);
 

@@ -131,22 +131,15 @@ static void on_features(c2s_t *c)
     }
 }
 
-static bool is_element(bosh_str_t xml, const char *start)
-{
-    size_t n = strlen(start);
-
-    return xml.len > n && memcmp(xml.p, start, n) == 0;
-}
-
 static void on_reply(c2s_t *c, bosh_str_t xml)
 {
-    if (is_element(xml, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'")) {
+    if (down_begins(xml, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'")) {
         c->step = PROCEEDS;
         return;
     }
     c->step = REFUSES;
-    c->why = is_element(xml, "<failure ") ? "it offered STARTTLS and then refused it"
-                                          : "its answer to STARTTLS is none";
+    c->why = down_begins(xml, "<failure ") ? "it offered STARTTLS and then refused it"
+                                           : "its answer to STARTTLS is none";
 }
 
 void secure_stanza(c2s_t *c, bosh_stanza_kind_t kind, bosh_str_t xml)

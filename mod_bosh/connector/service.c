@@ -59,7 +59,7 @@ static const char *words(int status)
     case ARES_EBADNAME: return "this is not a valid host name";
     case ARES_EBADRESP:
     case ARES_EFORMERR: return "the name servers' answer cannot be understood";
-    case ARES_ENOMEM: return "out of memory";
+    case ARES_ENOMEM: return names_no_memory;
     /* What c-ares makes of SERVFAIL and REFUSED is "connection refused". */
     default: return "the name servers fail (SERVFAIL), refuse to answer, or cannot be reached";
     }

@@ -38,6 +38,9 @@ static bool write_some(c2s_t *c, const char *p, size_t len, size_t *written)
     apr_status_t rv = link_send(&c->link, p, &n);
 
     *written = n;
+    if (n > 0) {
+        c->wrote = c->k->now;
+    }
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
         lost(c);
         return false;
@@ -127,9 +130,7 @@ bool up_is_over(c2s_t *c, bosh_up_t *up)
 #define OWN_BYTES (sizeof(CLOSING_TAG) - 1)
 #define TLS_BYTES 64
 
-/* What the other end's kernel has not acknowledged, of the client's; also after a reset. Of
- * what it has acknowledged, nobody knows what its server has read. */
-static size_t unacknowledged(const c2s_t *c)
+size_t up_unacknowledged(const c2s_t *c)
 {
     apr_os_sock_t fd;
     int n = 0, own = c->state == CLOSING ? (int)(OWN_BYTES + (c->link.tls ? TLS_BYTES : 0)) : 0;
@@ -153,9 +154,9 @@ void up_log_unsent(c2s_t *c)
         return;
     }
     c->is_told = true;
-    if (c->has_spoken) {
+    if (c->has_spoken && !c->is_space_last) {
         unsent += c->out.len;
-        unacked = unacknowledged(c);
+        unacked = up_unacknowledged(c);
     }
     bosh_store_take_up(c->k->args->store, c->ref, NULL, 0, c->k->now, &up, &c->k->knocks);
     unsent += up.waiting;
@@ -182,6 +183,7 @@ static bool move_once(c2s_t *c, bosh_up_t *up)
     c->is_cut = up->more;
     c->in_hand = up->len;
     if (up->len > 0) {
+        c->is_space_last = false;
         BOSH_CRASH_POINT("bytes-taken-up");
     }
     if (up->len > 0 && !write_some(c, k->io, up->len, &written)) {
