@@ -6,7 +6,9 @@ One that is not would be missing from `make dist`, and a test would never run.
 """
 from tree import SRC, finish, name, sources
 
-lists = [SRC / "Makefile.am", *sources("mod_bosh", "tests", "build", "docs", suffixes=(".am",))]
+# Not all that is below build: build/out may hold a whole tree, see build/check-dist.
+lists = [SRC / "Makefile.am", *sorted((SRC / "build").glob("*.am")),
+         *sources("mod_bosh", "tests", "docs", suffixes=(".am",))]
 words = set()
 for path in lists:
     words.update(path.read_text().replace("\\\n", " ").split())
