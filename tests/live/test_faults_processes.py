@@ -15,6 +15,8 @@ from play import Play
 from talkers import Talkers
 from waiting import TooLate, until
 
+FAULTS = os.environ.get("BOSH_FAULTS_MODULE")
+
 
 def creation(endpoint, to="echo.fake", timeout=1.0, **attrs):
     """The answer to a request for a session; None if it waits for longer."""
@@ -169,6 +171,26 @@ def test_connector_that_recovers_serves_new_sessions(make_httpd, fake, new_sessi
         os.kill(killed[-1], signal.SIGKILL)
     session = new_session(endpoint).open("echo.fake", timeout=30)
     assert session.ask(message("echo.fake", "again")).texts() == ["again"]
+
+
+@pytest.mark.skipif(not FAULTS, reason="BOSH_FAULTS_MODULE names no mod_bosh.so of a "
+                    "--enable-faults build")
+def test_connector_that_cannot_be_forked_is_tried_again(make_httpd, fake, new_session,
+                                                        monkeypatch):
+    """Meanwhile the rest of the site is served, and clients are told to come later."""
+    monkeypatch.setenv("BOSH_MODULE", FAULTS)
+    monkeypatch.setenv("BOSH_FAULT", "connector-fork:2")
+    server = make_httpd()
+    endpoint = bosh.Endpoint(server.port)
+    os.kill(server.connector(), signal.SIGKILL)
+    until(lambda: server.count_log("BOSH2008"), 10, "httpd to notice")
+    assert server.connectors() == [] and server.get_static() == 200
+    until(lambda: getattr(creation(endpoint), "status", None) == 503, 30, "clients to be told")
+    until(server.connectors, 30, "the next try")
+    until(lambda: getattr(creation(endpoint, timeout=5), "status", None) == 200, 30, "its work")
+    session = new_session(endpoint).open("echo.fake")
+    assert session.ask(message("echo.fake", "again")).texts() == ["again"]
+    assert server.count_log("BOSH2008") == 1
 
 
 # ---- the connector is stopped ------------------------------------------------------------------
