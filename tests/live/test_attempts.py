@@ -14,7 +14,9 @@ import dns
 import procfs
 import resolver
 from dns import NODATA, SERVFAIL, SILENCE, Dns
+from fakeserver import FEATURES_LOGIN
 from resolver import Resolver
+from strictxml import STREAMS
 from waiting import PATIENCE, until
 
 needs_dns = pytest.mark.skipif(
@@ -300,6 +302,22 @@ def test_who_waits_is_refused_when_the_first_try_has_failed(far):
             listener.accept()
     assert [x.count("did not answer in time") for x in far.told() if "BOSH1001" in x] == [1]
     assert len([x for x in far.told() if TOLD in x]) == 1
+
+
+@needs_dns
+def test_who_had_no_time_left_says_nothing_of_the_server(far, ask):
+    """It is served late, but it is served: whose turn came in the last moment fails alone."""
+    with socket.create_server(("127.0.0.9", 0), backlog=50) as listener:
+        far.start(far.at(listener.getsockname()), options="tls=off connecting=1", timeout=4)
+        listener.settimeout(10)
+        wires = ask(far.endpoint, DOMAIN, 2)
+        with listener.accept()[0] as first:
+            time.sleep(2.6)
+            first.sendall(("<stream:stream xmlns='jabber:client' xmlns:stream='%s' id='x' "
+                           "version='1.0' from='%s'>%s" % (STREAMS, DOMAIN, FEATURES_LOGIN)).encode())
+            assert sorted(str(x[1]) for x in outcomes(wires)) == ["None", FAILED[1]]
+            listener.accept()[0].close()
+            assert TOLD not in far.httpd.log_text()
 
 
 @needs_dns

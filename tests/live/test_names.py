@@ -188,7 +188,7 @@ def test_connector_notices_another_resolv_conf(named, fake, new_session):
     server.forget()
     with Dns({HOST: {"A": ["127.0.0.1"]}}) as other:
         own.write("nameserver %s\n" % other.address)
-        time.sleep(1.1)  # it looks once a second
+        until(lambda: "BOSH1019" in web.log_text(), 10, "the name to be asked for again")
         assert log_in(web, new_session).jid
         assert other.count(HOST, "A") == 1 and not server.questions
     assert web.connector() == connector

@@ -26,6 +26,13 @@ static visit_t join(const char *name)
     return v;
 }
 
+static int set_up(void **state)
+{
+    (void)state;
+    all = (domains_t){ 0 };
+    return 0;
+}
+
 static int tear_down(void **state)
 {
     (void)state;
@@ -237,7 +244,7 @@ static void no_memory_means_no_stream_and_nothing_else(void **state)
     assert_true(count > 40);
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
