@@ -130,13 +130,6 @@ def test_no_space_after_the_closing_tag(act):
     stays_false(lambda: len(p.server.received) > since, 1.8, "a byte")
 
 
-def test_server_that_is_gone_is_noticed(act):
-    """A server that lost its connections says so to the first byte that comes."""
-    p = act("bound")
-    p.server.reset()
-    assert p.end_of_session()[-1].condition == "remote-connection-failed"
-
-
 def test_spaces_within_tls(start, fake, new_session):
     with new_authority() as ca:
         front = TlsFront(fake.port, *ca.issue(dns=["echo.fake"]))

@@ -13,6 +13,7 @@ import resolver
 from authority import new_authority
 from dns import NODATA, SERVFAIL, Dns
 from resolver import Resolver
+from tap import Tap
 from tlsfront import TlsFront
 from waiting import PATIENCE, until
 
@@ -124,12 +125,16 @@ def test_domain_without_a_server(world, new_session, records, words):
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1",
                                      "100.64.0.1", "0.0.0.0"])
 def test_addresses_that_are_not_public_are_refused(world, new_session, address):
+    """Not a single packet goes there."""
     front = world.front()
     endpoint = world.start({CLIENT: {"SRV": [(1, 0, front.port, "a.x.fake")]},
                             "a.x.fake": {"A": [address], "AAAA": ["::ffff:" + address]}}, extra="")
-    began = time.monotonic()
-    world.fails(endpoint, new_session, "not a public")
-    assert time.monotonic() - began < 3 * PATIENCE
+    with Tap() as tap:
+        began = time.monotonic()
+        world.fails(endpoint, new_session, "not a public")
+        assert time.monotonic() - began < 3 * PATIENCE
+        assert tap.count_tcp(endpoint.port) > 0  # it sees what there is
+        assert tap.count_tcp(front.port) == 0
     assert front.accepted == 0
 
 
