@@ -23,8 +23,8 @@
  * much as BoshConnectTimeout gives. */
 #define TRY_MS BOSH_SEC(2)
 
-/* Half-open connections: found after 30 s of silence and 6 unanswered questions, or when
- * what was sent is not acknowledged for a minute. */
+/* Half-open connections: the kernel asks after 30 s of silence, and again each 10 s; whatever is
+ * not acknowledged for a minute, such a question too, is the end. */
 #define KEEP_IDLE_S     30
 #define KEEP_INTERVAL_S 10
 #define KEEP_COUNT      6
