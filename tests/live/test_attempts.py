@@ -290,6 +290,17 @@ def test_target_that_refuses_is_tried_again_whatever_others_do(far, black_hole):
 
 
 @needs_dns
+def test_next_target_is_tried_while_the_first_is_silent(far, black_hole, fake, new_session):
+    """Two seconds for a connection, however long the session may wait."""
+    hole = black_hole("127.0.0.9")
+    far.start(far.at((hole.host, hole.port), ("127.0.0.1", fake.port)), timeout=20)
+    began = time.monotonic()
+    new_session(far.endpoint).login(DOMAIN, "user", "secret", timeout=20)
+    assert 1.5 < time.monotonic() - began < 3 * PATIENCE
+    assert len(hole.tried) == 1
+
+
+@needs_dns
 def test_who_waits_is_refused_when_the_first_try_has_failed(far):
     """The server takes connections and says nothing: it has five seconds, and not the twenty of
     BoshConnectTimeout for each who waits."""

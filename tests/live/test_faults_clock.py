@@ -8,6 +8,7 @@ import pytest
 
 import bosh
 import procfs
+from calm import assert_calm
 from shim import DAY, Shim
 from waiting import PATIENCE, stays_false, until
 
@@ -75,6 +76,7 @@ def test_wall_clock_that_jumps_by_a_day_ends_no_session_and_keeps_none(make_http
         assert answer.type is None and not answer.stanzas
         assert 3.5 < took < 30 * PATIENCE, "`wait` of 4 s was %.1f s" % took
         leaves.server.wait_ended(15)
+        assert_calm(server)
     quiet.gets("still there")
     # A connector that sits out its time after a crash does not do so for a day.
     shim.set(clock_offset=0)
@@ -146,6 +148,7 @@ def test_processes_that_stood_still_for_longer_than_the_inactivity_expire_nobody
     for s in stills:
         s.all_live()
     for s in stills:
+        assert_calm(s.server)
         s.gone.server.wait_ended(INACTIVITY + 15)
         assert s.server.count_log("BOSH1011") >= 1
 

@@ -13,14 +13,13 @@ import pytest
 
 import bosh
 import httpd
-import procfs
 from bosh import body_bytes, message
+from calm import assert_calm
 from shim import Shim
 from waiting import PATIENCE, until
 
 FAULTS = os.environ.get("BOSH_FAULTS_MODULE") \
     or os.path.join(httpd.TOP, "build", "out", "faults", ".libs", "mod_bosh.so")
-CALM = 1.5  # seconds for which processors are watched
 
 
 @pytest.fixture
@@ -28,17 +27,6 @@ def shim():
     made = Shim()
     yield made
     made.close()
-
-
-def assert_calm(server):
-    """Nobody is busy with nothing. Some processor time is used by requests that come."""
-    before = {p: procfs.cpu_seconds(p) for p in server.processes()}
-    time.sleep(CALM)
-    for pid, used in before.items():
-        if procfs.is_alive(pid):
-            used = procfs.cpu_seconds(pid) - used
-            assert used < 0.3 * CALM * PATIENCE, \
-                "%s (%d) used %.2f s in %.1f s" % (procfs.comm(pid), pid, used, CALM)
 
 
 def log_in(new_session, endpoint, fake, to="echo.fake", **how):

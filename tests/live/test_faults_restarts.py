@@ -114,8 +114,33 @@ def test_sessions_outlive_changes_that_do_not_concern_them(make_httpd, fake, new
     assert session.collect().stanzas == []
     assert session.ask(message("echo.fake", "on")).texts() == ["on"]
     assert new_session(endpoint).create("echo.fake").condition == "host-unknown"
+    assert new_session(endpoint).open("crumbs.fake").created.body.get("wait") == "10"
     assert server.connectors() == [connector]
     assert server.count_log("BOSH2003") == 1
+
+
+def test_sessions_of_a_virtual_host_that_is_taken_out_end_by_inactivity(make_httpd, fake,
+                                                                        new_session):
+    """No client can come for them. What they leave undelivered goes back, and others go on."""
+    server = make_httpd(vhosts={"one": "", "two": "BoshInactivity 4"}, server_limit=2)
+    stays = new_session(bosh.Endpoint(server.port_of["one"])).open("echo.fake")
+    p = Play(bosh.Endpoint(server.port_of["two"]), fake_of(fake), new_session).bound()
+    p.server.send(text_message("to nobody", " id='u'"))
+    del server.vhosts["two"], server.port_of["two"]
+    change(server)
+    p.server.wait_closing_tag(20)
+    assert [b[2] for b in bounces(p.server)] == ["u"]
+    assert stays.ask(message("echo.fake", "on")).texts() == ["on"]
+
+
+def test_virtual_host_that_is_put_back_has_its_sessions_again(make_httpd, fake, new_session):
+    server = make_httpd(vhosts={"one": "", "two": ""}, server_limit=2)
+    session = new_session(bosh.Endpoint(server.port_of["two"])).open("echo.fake")
+    text, port = server.vhosts.pop("two"), server.port_of.pop("two")
+    change(server)
+    server.vhosts["two"], server.port_of["two"] = text, port
+    change(server)
+    assert session.ask(message("echo.fake", "on")).texts() == ["on"]
 
 
 def test_module_that_is_not_configured_any_more_leaves_nothing(make_httpd, fake, new_session):

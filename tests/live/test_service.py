@@ -144,7 +144,18 @@ def test_network_that_is_allowed_is_the_only_one(world, new_session):
                                              (2, 0, front.port, "b.x.fake")]},
                             **hosts(("a", "127.0.0.1"), ("b", "127.7.0.1"))},
                            extra="BoshAddressAllow 127.7.0.0/16")
-    front.stop()
     second = world.front(host="127.7.0.1", port=front.port)
     chats(endpoint, new_session)
-    assert second.accepted == 1
+    assert (front.accepted, second.accepted) == (0, 1)
+
+
+def test_address_that_changes_is_looked_at_again(world, new_session):
+    """DNS rebinding: what was allowed at first says nothing of the next time."""
+    front = world.front()
+    second = world.front(host="127.7.0.1", port=front.port)
+    zones = {CLIENT: {"SRV": [(1, 0, front.port, "a.x.fake")]}, **hosts(("a", "127.7.0.1"))}
+    endpoint = world.start(zones, extra="BoshAddressAllow 127.7.0.0/16")
+    chats(endpoint, new_session)
+    world.dns.zones.update(hosts(("a", "127.0.0.1")))
+    world.fails(endpoint, new_session, "not a public")
+    assert (front.accepted, second.accepted) == (0, 1)

@@ -8,11 +8,13 @@ import pytest
 
 import bosh
 from authority import new_authority
+from strictxml import SASL
 from tlsfront import OFFERED, REQUIRED, TlsFront
 from waiting import until
 
 FAILED = "remote-connection-failed"
 SECRET = b"mechanism='PLAIN'"
+LOGIN = "<auth xmlns='%s' mechanism='PLAIN'>AHVzZXIAc2VjcmV0</auth>" % SASL
 
 @pytest.fixture(scope="module")
 def ca():
@@ -57,7 +59,8 @@ def chat(endpoint, new_session, domain="echo.fake"):
 
 
 def refused(server, endpoint, new_session, words, domain="echo.fake"):
-    answer = new_session(endpoint).create(domain)
+    """The client's password comes with the creation: it is there to be betrayed."""
+    answer = new_session(endpoint).create(domain, payload=LOGIN)
     assert (answer.type, answer.condition) == ("terminate", FAILED)
     line = until(lambda: [x for x in server.log_text().splitlines() if "BOSH1001" in x], 5,
                  "a line in the log")[0]
