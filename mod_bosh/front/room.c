@@ -231,6 +231,7 @@ static void send_called(void)
     room_unlock();
 }
 
+/* Who is to be called sooner anyway, because the child ends for instance, asks the store then. */
 static void on_mail(const bosh_mail_t *mail, bosh_msec_t now)
 {
     guest_t *g = ticket_find(mail->ticket);
@@ -245,7 +246,7 @@ static void on_mail(const bosh_mail_t *mail, bosh_msec_t now)
     else if (due <= now) {
         call(g);
     }
-    else {
+    else if (due < g->until) {
         g->until = due;
         timer_set(g, due);
     }
