@@ -210,12 +210,15 @@ def test_thread_that_cannot_wait_says_come_again(make_httpd, fake, new_session, 
     server = make_httpd(mpm="worker")
     session = new_session(bosh.Endpoint(server.port), stubborn=True).open("echo.fake", wait=1)
     refused = []
-    while len(refused) < 3:
+    for _ in range(12):
         data = session.bytes()
         answer = session.endpoint.wire().ask(data)
         if answer.status != 200:
             refused.append(answer)
             assert session.endpoint.wire().ask(data).type is None
+        if len(refused) == 3:
+            break
+    assert len(refused) == 3
     for answer in refused:
         assert answer.status == 503
         assert answer.raw == b"<body xmlns='http://jabber.org/protocol/httpbind'/>"
