@@ -70,7 +70,7 @@ static const char *complaint(bosh_got_t got)
     case BOSH_GOT_FULL:
         return BOSHNO(3003) "no more sessions: see BoshMaxSessions and BoshSharedMemory";
     case BOSH_GOT_CROWDED:
-        return BOSHNO(3013) "no more sessions for this client, for now: see "
+        return BOSHNO(3013) "this client has as many sessions as it may, or began too many: see "
                             "BoshMaxSessionsPerClient and BoshMaxNewPerClient";
     case BOSH_GOT_NO_RANDOM:
         return BOSHNO(3010) "no new sessions: the system gives no random bytes";
