@@ -100,6 +100,26 @@ static void tear_answer(request_rec *r, apr_bucket_brigade *bb, bosh_str_t paylo
 #define tear_answer(r, bb, payload) ((void)0)
 #endif
 
+/* Nobody reads this connection any more. But what was said on it before counts, a good-bye
+ * above all; and httpd gives up a connection with the first write that fails: so from now
+ * on nothing is written, not even HTTP's headers. False: nothing more was said. */
+static bool only_listen(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    bool is_next = false;
+
+    if (c->master) {
+        return false;
+    }
+    c->aborted = 0; /* else mod_ssl reads nothing more */
+    input_look_behind(r, &is_next);
+    if (is_next) {
+        r->output_filters = r->proto_output_filters = c->output_filters;
+        c->keepalive = AP_CONN_KEEPALIVE;
+    }
+    return is_next;
+}
+
 /* In one go: the next answer may leave only after this one. */
 static apr_status_t send_body(request_rec *r, const char *content, bosh_str_t head,
                               bosh_str_t payload)
@@ -107,6 +127,7 @@ static apr_status_t send_body(request_rec *r, const char *content, bosh_str_t he
     static const char tail[] = "</body>";
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     apr_off_t len = (apr_off_t)(head.len + payload.len + (payload.len ? sizeof(tail) - 1 : 0));
+    apr_status_t rv;
 
     answer_set_headers(r, content, len);
     BOSH_CRASH_POINT("answer-unwritten");
@@ -116,7 +137,11 @@ static apr_status_t send_body(request_rec *r, const char *content, bosh_str_t he
         add(bb, payload.p, payload.len);
         add(bb, tail, sizeof(tail) - 1);
     }
-    return pass(r, bb);
+    rv = pass(r, bb);
+    if (r->connection->aborted && !only_listen(r)) {
+        r->connection->aborted = 1;
+    }
+    return rv;
 }
 
 static void add_version(bosh_buf_t *out, const bosh_terms_t *t)
@@ -327,22 +352,9 @@ int answer_none(request_rec *r)
     return DONE;
 }
 
-/* To who has left, each write may fail, and with the first that does httpd gives up the
- * connection: so nothing is written, not even HTTP's headers. */
 int answer_nobody(request_rec *r)
 {
-    conn_rec *c = r->connection;
-    bool is_next = false;
-
-    if (!c->master) {
-        input_look_behind(r, &is_next);
-    }
-    if (!is_next) {
-        return answer_none(r);
-    }
-    r->output_filters = r->proto_output_filters = c->output_filters;
-    c->keepalive = AP_CONN_KEEPALIVE;
-    return OK;
+    return only_listen(r) ? OK : answer_none(r);
 }
 
 void answer_written(const bosh_outcome_t *o, uint64_t rid, bosh_holder_t holder)

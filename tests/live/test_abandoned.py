@@ -11,6 +11,8 @@ import procfs
 from bosh import message
 from waiting import until
 
+FAULTS = os.environ.get("BOSH_FAULTS_MODULE")
+
 
 @pytest.fixture
 def wide(site, fake, new_session):
@@ -92,6 +94,29 @@ def test_good_bye_behind_a_poll_that_blocks(make_httpd, fake, new_session, mpm):
         for packets in (["poll", "bye"], ["message poll bye"], ["message poll", "bye"]):
             fake.mark()
             leave_saying(fake, new_session(endpoint).open("echo.fake"), packets)
+
+
+@pytest.mark.skipif(not FAULTS, reason="BOSH_FAULTS_MODULE names no mod_bosh.so of a "
+                    "--enable-faults build")
+@pytest.mark.parametrize("mpm", ["event", "worker"])
+def test_good_bye_behind_an_answer_that_finds_nobody(make_httpd, fake, new_session, mpm,
+                                                     monkeypatch):
+    """The answer is about to be written when the good-bye comes, and with it the end."""
+    monkeypatch.setenv("BOSH_MODULE", FAULTS)
+    monkeypatch.setenv("BOSH_SLOW_AT", "answer-unwritten:0")  # for two seconds
+    server = make_httpd(mpm=mpm)
+    for endpoint in bosh.Endpoint(server.port), bosh.Endpoint(server.tls_port, tls=True):
+        fake.mark()
+        session = new_session(endpoint).open("echo.fake")
+        wire = endpoint.wire()
+        assert wire.ask(None, method="GET", path="/static.txt").status == 200
+        wire.send(session.bytes(message("echo.fake", "hello")))
+        fake.connection().wait_bodies("hello")
+        wire.send(session.bytes(message("echo.fake", "bye"), type="terminate"))
+        wire.silent(0.5)
+        wire.reset()
+        fake.connection().wait_bodies("hello", "bye")
+        fake.connection().wait_ended()
 
 
 @pytest.mark.parametrize("behind", [None, 0, 2], ids=["alone", "pipelined", "pipelined-large"])
