@@ -10,12 +10,19 @@
 /* More than the kernel keeps for a connection that is dead. */
 #define LAST_READS 128
 
+/* RFC 6120 section 4.7.1: who somebody is need not be told to the whole way. Where TLS is no
+ * must, this stream may be the one that stays. */
+static bool is_from_private(const c2s_t *c)
+{
+    return c->state == SECURING && c->upstream->tls == BOSH_TLS_REQUIRED;
+}
+
 void up_start_stream(c2s_t *c)
 {
     const bosh_upstream_t *u = c->upstream;
 
     bosh_xml_add_stream_header(&c->out, bosh_str(u->to),
-                               u->from[0] ? bosh_str(u->from) : BOSH_ABSENT,
+                               u->from[0] && !is_from_private(c) ? bosh_str(u->from) : BOSH_ABSENT,
                                u->lang[0] ? bosh_str(u->lang) : BOSH_ABSENT);
     c->has_spoken = false;
 }

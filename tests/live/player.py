@@ -423,10 +423,14 @@ class Player:
         self.server.wait_ended(BOUND)
 
     def fall_silent(self):
-        """Whatever is under way: nothing comes of it any more."""
+        """Whatever is under way: nothing comes of it any more. An answer may have been on
+        its way already, and then the server cannot know."""
         self.note("silent")
+        left = [r for r in self.model.unanswered() if self._is_live(r)]
         for lane in list(self.lanes):
             self._drop(lane, reset=self.dice.random() < 0.5)
+        for request in left:
+            request.gone_at = time.monotonic()
 
     def check_silence(self, inactivity):
         """The session ends of it, and what the client cannot have read goes back."""

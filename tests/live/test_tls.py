@@ -105,6 +105,15 @@ def test_good_bye_over_tls(reach, fronts, ca, new_session, fake):
     assert fake.connection().stream_closed
 
 
+def test_who_somebody_is_is_not_told_before_tls(reach, fronts, ca, new_session, fake):
+    front = fronts(*ca.issue(dns=["echo.fake"]))
+    server = reach(front)
+    new_session(bosh.Endpoint(server.port)).open("echo.fake", **{"from": "user@echo.fake"})
+    assert fake.connection().headers[0]["from"] == "user@echo.fake"
+    assert b"to='echo.fake'" in front.said_in_the_clear()
+    assert b"user" not in front.said_in_the_clear()
+
+
 # ---- not trusted -----------------------------------------------------------------------------
 
 
