@@ -87,6 +87,8 @@ bosh_str_t bosh_buf_str(const bosh_buf_t *b);
 /* Valid UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF),
  * and no NUL byte. */
 bool bosh_utf8_valid(bosh_str_t s);
+/* The character at *at, within valid UTF-8; *at moves behind it. */
+uint32_t bosh_utf8_next(const char **at);
 
 /* ---- processes -------------------------------------------------------- */
 

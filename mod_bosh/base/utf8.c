@@ -91,3 +91,16 @@ bool bosh_utf8_valid(bosh_str_t s)
     }
     return true;
 }
+
+uint32_t bosh_utf8_next(const char **at)
+{
+    const unsigned char *p = (const unsigned char *)*at;
+    unsigned more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0 ? 1 : 0;
+    uint32_t c = more ? *p & (0x3fu >> more) : *p;
+
+    for (unsigned i = 1; i <= more; i++) {
+        c = c << 6 | (p[i] & 0x3fu);
+    }
+    *at += more + 1;
+    return c;
+}

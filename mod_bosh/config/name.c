@@ -25,20 +25,6 @@ static const struct {
     { 0xfeff, 0xffff }, { 0xe0000, 0x10ffff },
 };
 
-/* The character at *at, which is known to begin valid UTF-8; *at moves behind it. */
-static unsigned next_char(const char **at)
-{
-    const unsigned char *p = (const unsigned char *)*at;
-    unsigned more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0 ? 1 : 0;
-    unsigned c = more ? *p & (0x3fu >> more) : *p;
-
-    for (unsigned i = 1; i <= more; i++) {
-        c = c << 6 | (p[i] & 0x3fu);
-    }
-    *at += more + 1;
-    return c;
-}
-
 static bool is_label_char(unsigned c)
 {
     if (c < 0x80) {
@@ -60,7 +46,7 @@ static bool is_label(const char *label, size_t len)
         return false;
     }
     while (label < end) {
-        if (!is_label_char(next_char(&label))) {
+        if (!is_label_char(bosh_utf8_next(&label))) {
             return false;
         }
     }

@@ -39,20 +39,6 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* Of valid UTF-8. */
-static uint32_t next_char(const unsigned char **at)
-{
-    const unsigned char *p = *at;
-    unsigned more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0 ? 1 : 0;
-    uint32_t c = more ? *p & (0x3fu >> more) : *p;
-
-    for (unsigned i = 1; i <= more; i++) {
-        c = c << 6 | (p[i] & 0x3fu);
-    }
-    *at += more + 1;
-    return c;
-}
-
 static uint32_t adapt(uint32_t delta, uint32_t points, bool is_first)
 {
     uint32_t k = 0;
@@ -138,7 +124,7 @@ static bool is_plain(const char *label, size_t len)
 
 static void put_label(out_t *out, const char *label, size_t len)
 {
-    const unsigned char *p = (const unsigned char *)label, *end = p + len;
+    const char *p = label, *end = p + len;
     size_t start = out->len;
     uint32_t chars[MAX_LABEL];
     unsigned n = 0;
@@ -150,7 +136,7 @@ static void put_label(out_t *out, const char *label, size_t len)
     }
     else {
         while (p < end && n < MAX_LABEL) {
-            uint32_t c = next_char(&p);
+            uint32_t c = bosh_utf8_next(&p);
 
             chars[n++] = c < 0x80 ? (uint32_t)lower((char)c) : c;
         }

@@ -161,6 +161,33 @@ static void all_four_byte_forms(void **state)
     assert_int_equal(differences, 0);
 }
 
+/* As RFC 3629 section 3 writes them. */
+static size_t encode(char *out, uint32_t c)
+{
+    static const unsigned char lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+    size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+    for (size_t i = len; i-- > 1; c >>= 6) {
+        out[i] = (char)(0x80 | (c & 0x3f));
+    }
+    out[0] = (char)(lead[len] | c);
+    return len;
+}
+
+static void every_character_is_what_it_was(void **state)
+{
+    (void)state;
+    for (uint32_t c = 1; c < 0x110000; c++) {
+        char bytes[8] = { 0 };
+        const char *at = bytes;
+        size_t len = encode(bytes, c);
+
+        if (bosh_utf8_next(&at) != c || at != bytes + len) {
+            fail_msg("U+%04X", (unsigned)c);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +195,7 @@ int main(void)
         cmocka_unit_test(edges_at_any_offset_among_ascii),
         cmocka_unit_test(all_sequences_of_three_bytes),
         cmocka_unit_test(all_four_byte_forms),
+        cmocka_unit_test(every_character_is_what_it_was),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
