@@ -11,9 +11,22 @@ import pytest
 import bosh
 import procfs
 from bosh import message
+from prosody import ACCOUNTS, DOMAIN
 from waiting import PATIENCE, until
 
 GET = dict(method="GET", path="/static.txt")
+
+
+@pytest.fixture
+def hidden(new_session):
+    """hidden(endpoint): a user of Prosody's to whom nothing comes but messages."""
+    def login(endpoint):
+        session = new_session(endpoint).login(DOMAIN, "juliet", ACCOUNTS["juliet"])
+        session.post("<presence xmlns='jabber:client' type='unavailable'/>"
+                     + message(session.jid, "hidden"))
+        session.wait_message("hidden")
+        return session
+    return login
 
 
 @pytest.fixture
@@ -394,6 +407,31 @@ def test_http2_client_that_aborts_loses_nothing(site, fake, new_session, tmp_pat
     curl.process.communicate()
     connection.push("kept")
     assert session.endpoint.wire().ask(data, timeout=5).texts() == ["kept"]
+
+
+# ---- a real server ---------------------------------------------------------------------------
+
+
+def test_prosody_reaches_who_is_held_over_http2(site, romeo, hidden, tmp_path):
+    juliet = hidden(site.tls)
+    for text in "one", "two":
+        curl = Curl(site.tls, [juliet.bytes()], tmp_path)
+        curl.still_waits(0.5)
+        romeo.send_message(juliet.jid, text)
+        assert curl.answers(5)[0].texts() == [text]
+
+
+@pytest.mark.parametrize("where", ["main", "tls"])
+def test_prosody_loses_nothing_to_a_hang_up(site, romeo, hidden, where):
+    juliet = hidden(getattr(site, where))
+    wire, data = juliet.endpoint.wire(), juliet.bytes()
+    wire.send(data)
+    wire.silent(0.2)
+    wire.reset()
+    until(lambda: procfs.server_side(juliet.endpoint.port, wire.client_port) is None, 5,
+          "the server to see that its client is gone")
+    romeo.send_message(juliet.jid, "still there?")
+    assert juliet.endpoint.wire().ask(data).texts() == ["still there?"]
 
 
 # ---- MPMs that cannot suspend --------------------------------------------------------------
