@@ -401,9 +401,6 @@ def test_error_log_program_that_dies(make_httpd, fake, new_session):
 
 # ---- stops -----------------------------------------------------------------------------------
 
-# Seconds that they may take, says docs/guarantees.md.
-STOP = {signal.SIGTERM: 6, signal.SIGWINCH: 9}
-
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGWINCH], ids=["at_once", "gracefully"])
 def test_stop_waits_for_no_server_that_reads_nothing(make_httpd, fake, new_session, how):
@@ -427,7 +424,7 @@ def test_stop_waits_for_no_server_that_reads_nothing(make_httpd, fake, new_sessi
     answer = other.collect()
     assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
     until(lambda: not server.is_running() and not server.processes(), 20, "everything to end")
-    assert time.monotonic() - began < STOP[how] * PATIENCE
+    assert time.monotonic() - began < httpd.STOP[how] * PATIENCE
     assert server.count_log("BOSH1013") == 4
     assert len(re.findall(r"session \d+ to \S+ ended after \d+ s: httpd stops",
                           server.log_text())) == 5
@@ -444,7 +441,7 @@ def test_stop_waits_for_no_connector_that_is_stopped(make_httpd, fake, new_sessi
     answer = session.collect()
     assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
     until(lambda: not server.is_running() and not server.processes(), 20, "everything to end")
-    assert time.monotonic() - began < STOP[signal.SIGTERM] * PATIENCE
+    assert time.monotonic() - began < httpd.STOP[signal.SIGTERM] * PATIENCE
     assert server.count_log("BOSH2012") == 1
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import bosh
 import disk
+import httpd
 import procfs
 from bosh import message
 from chatter import Pair
@@ -392,10 +393,6 @@ def test_restart_while_the_disk_of_the_pid_file_is_full_leaves_nothing(make_http
 # ---- the end ----------------------------------------------------------------------------
 
 
-# Seconds that they may take, says docs/guarantees.md.
-STOP, GRACEFUL_STOP = 6, 9
-
-
 @pytest.mark.parametrize("mpm", ["event", "worker", "prefork"])
 def test_stop_with_open_sessions_leaves_nothing(make_httpd, fake, new_session, mpm):
     server = make_httpd(mpm=mpm, threads=10)
@@ -408,7 +405,7 @@ def test_stop_with_open_sessions_leaves_nothing(make_httpd, fake, new_session, m
     started = time.monotonic()
     os.kill(server.parent, signal.SIGTERM)
     until(lambda: not server.is_running() and not server.processes(), 10, "everything to end")
-    assert time.monotonic() - started < STOP * PATIENCE
+    assert time.monotonic() - started < httpd.STOP[signal.SIGTERM] * PATIENCE
     until(lambda: all(c.gone for c in connections), 5, "the XMPP connections to end")
 
 
@@ -421,7 +418,7 @@ def test_graceful_stop_leaves_nothing(make_httpd, fake, new_session):
     os.kill(server.parent, signal.SIGWINCH)
     assert session.collect(8).status == 200
     until(lambda: not server.is_running() and not server.processes(), 15, "everything to end")
-    assert time.monotonic() - started < GRACEFUL_STOP * PATIENCE
+    assert time.monotonic() - started < httpd.STOP[signal.SIGWINCH] * PATIENCE
 
 
 def test_killed_parent_leaves_no_connector(make_httpd, fake, new_session):
