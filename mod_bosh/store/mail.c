@@ -8,7 +8,7 @@ void mail_child_locked(bosh_store_t *st, bosh_holder_t holder, bosh_msec_t due,
 {
     mailbox_t *box;
 
-    if (holder.child >= st->h->max_children) {
+    if (holder.child >= st->h->max_children || BOSH_FAULT("lost-wake")) {
         return;
     }
     box = &st->children[holder.child].box;

@@ -20,7 +20,7 @@ unsigned bosh_store_layout(void)
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         h = (h ^ numbers[i]) * 16777619u;
     }
-    return h;
+    return BOSH_FAULT("other-layout") ? ~h : h;
 }
 
 static uint64_t in_blocks(uint64_t bytes)

@@ -32,13 +32,9 @@
 #define STORE_MAGIC  UINT32_C(0x626f7368)
 #define RECORD_MAGIC UINT32_C(0x73657373)
 /* To be counted up when what the same bytes mean has changed; their sizes tell themselves,
- * see segment.c. A build with faults is never taken for one without. */
-#ifdef BOSH_FAULTS
-#define STORE_LAYOUT 0x80000008u
-#else
+ * see segment.c. */
 #define STORE_LAYOUT 8u
-#endif
-#define NIL UINT32_MAX
+#define NIL          UINT32_MAX
 
 #define BLOCK_SIZE     512
 #define BLOCK_BYTES    (BLOCK_SIZE - 8)

@@ -33,6 +33,9 @@ DISASTERS = (r"exit signal", r"(?i)assertion", r"pool concurrency check",
              r"AH00046",  # a child had to be killed at the end
              r"seg fault or similar nasty")
 
+# Seconds that a stop may take, and a graceful one, says docs/guarantees.md.
+STOP = {signal.SIGTERM: 6, signal.SIGWINCH: 9}
+
 
 def module_path():
     return os.environ.get("BOSH_MODULE") or os.path.join(TOP, ".libs", "mod_bosh.so")

@@ -3,9 +3,11 @@
 bounce must look like."""
 import time
 
-from bosh import body_bytes
+import procfs
+from bosh import body_bytes, message
 from fakeserver import FEATURES_BIND, FEATURES_LOGIN
 from strictxml import BIND, CLIENT, SASL, STREAMS, XML
+from waiting import until
 
 ERRORS = "urn:mod-bosh:errors"
 STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams"
@@ -131,6 +133,15 @@ class Play:
         """Whoever asks after the end is told the same."""
         answer = self.session.free_wire().ask(self.session.bytes())
         return answer.type, answer.condition
+
+
+def wait_until_stored(server, other):
+    """What the server was told to send is in the shared memory: it was sent when another session
+    at the same server was served, and read when it has been served once more."""
+    port = server.transport.get_extra_info("peername")[1]
+    other.ask(message("echo.fake", "sent"))
+    until(lambda: procfs.has_read_all(port, server.server.port), 10, "the connector to read")
+    other.ask(message("echo.fake", "stored"))
 
 
 # ---- bounces ---------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import pytest
 import bosh
 import procfs
 from bosh import body_bytes, message
-from play import Play
+from play import Play, text_message, texts, wait_until_stored
 from talkers import Talkers
-from waiting import TooLate, until
+from waiting import PATIENCE, TooLate, until
 
 FAULTS = os.environ.get("BOSH_FAULTS_MODULE")
 
@@ -126,7 +126,60 @@ def test_what_the_connector_had_not_fetched_is_counted(make_httpd, fake, new_ses
     line = until(lambda: re.search(r"BOSH1012: connector 0: 1 streams of .* lost, and (\d+) bytes",
                                    server.log_text()), 15, "the loss in the log")
     assert int(line.group(1)) > len("never sent")
+    answers = p.end_of_session()
+    assert len(answers) == 1 and answers[0].condition == "remote-connection-failed"
     assert p.later() == ("terminate", "remote-connection-failed")
+    # Neither on its own stream nor on a stream of the next connector.
+    new_session(p.endpoint).open("echo.fake")
+    p.server.wait_ended()
+    assert [c.bodies() for c in fake.since_mark()] == [[], []]
+
+
+def test_session_that_a_connector_did_not_take_up_loses_nothing(make_httpd, fake, new_session):
+    """It died before it had begun a stream: the next one does."""
+    server = make_httpd()
+    old = server.connector()
+    procfs.stop(old)
+    session = new_session(bosh.Endpoint(server.port))
+    assert session.create("echo.fake", wait=1).stanzas == [] and session.sid
+    assert session.ask(message("echo.fake", "early")).type is None
+    os.kill(old, signal.SIGKILL)
+    session.wait_message("early")
+    assert session.ask(message("echo.fake", "on")).texts() == ["on"]
+    assert fake.connection().bodies() == ["early", "on"]
+
+
+@pytest.mark.parametrize("asks", ["at_once", "later"])
+def test_what_servers_sent_before_the_connector_died_comes_first(make_httpd, fake, new_session,
+                                                                 asks):
+    """Then the condition, once: whether clients ask before or after its death is known."""
+    server = make_httpd()
+    endpoint = bosh.Endpoint(server.port)
+    plays, lost = [], []
+    for terms in ({}, {"ack": 1}):
+        fake.mark()
+        plays.append(Play(endpoint, fake, new_session, **terms).bound())
+    other = new_session(endpoint).open("echo.fake")
+    for p in plays:
+        # Of one answer the client does not know whether it will come.
+        wire = p.session.hold()
+        wire.held()
+        p.server.send(text_message("in an answer that is lost"))
+        assert wire.wait_readable(10)
+        lost.append(p.session.pending.pop()[2])
+        p.session.drop(wire)
+        p.server.send("".join(text_message("n%d" % n) for n in range(5)))
+        wait_until_stored(p.server, other)
+    os.kill(server.connector(), signal.SIGKILL)
+    if asks == "later":
+        until(lambda: server.count_log("BOSH1012"), 15, "the next connector")
+    for p, data in zip(plays, lost):
+        assert endpoint.wire().ask(data).texts() == ["in an answer that is lost"]
+        answers = p.end_of_session()
+        assert texts(answers) == ["n%d" % n for n in range(5)]
+        assert answers[-1].condition == "remote-connection-failed"
+        for _ in range(2):
+            assert p.later() == ("terminate", "remote-connection-failed")
 
 
 def test_session_that_is_asked_for_while_no_connector_runs_is_made(make_httpd, fake,
@@ -141,6 +194,23 @@ def test_session_that_is_asked_for_while_no_connector_runs_is_made(make_httpd, f
         assert server.get_static() == 200
         assert session.ask(message("echo.fake", "n%d" % n)).texts() == ["n%d" % n]
         assert server.connector() != old
+
+
+def test_sessions_are_made_within_a_second_of_a_connectors_death(make_httpd, fake, new_session):
+    """httpd's parent looks once a second; so the death comes at three different moments."""
+    servers, took = [make_httpd() for _ in range(3)], []
+    for n, server in enumerate(servers):
+        endpoint = bosh.Endpoint(server.port)
+        connector = server.connector()
+        time.sleep(0.3 * n)
+        began = time.monotonic()
+        os.kill(connector, signal.SIGKILL)
+        session = new_session(endpoint).open("echo.fake")
+        took.append(time.monotonic() - began)
+        assert session.ask(message("echo.fake", "works")).texts() == ["works"]
+        assert server.connectors() and server.connector() != connector
+    # Of a busy machine one may be late.
+    assert sorted(took)[1] < 1 * PATIENCE and max(took) < 2 * PATIENCE, took
 
 
 def test_connector_that_dies_again_and_again_is_given_time(make_httpd, fake, new_session):

@@ -5,6 +5,7 @@ circles meanwhile. F21, F23, F24, F26 and F28 of the fault list."""
 import contextlib
 import os
 import re
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import bosh
+import disk
 import httpd
+import procfs
 from bosh import body_bytes, message
 from calm import assert_calm
 from shim import Shim
@@ -284,6 +287,50 @@ def test_logs_that_cannot_be_written_stop_nobody(make_httpd, fake, new_session):
     collect_until(session, "the end")
     for _ in range(5):
         assert can_create(endpoint)
+
+
+def restart_without_a_word(server, how):
+    """Of a log that nothing can be read from."""
+    old = set(server.children())
+    os.kill(server.parent, how)
+    until(lambda: server.children() and not old & set(server.children())
+          and server.get_static() == 200, 20, "other children")
+    until(lambda: not any(map(procfs.is_alive, old)), 20, "the old ones to end")
+
+
+@disk.needed
+def test_restarts_while_the_disk_of_the_logs_is_full_end_no_session(make_httpd, fake,
+                                                                   new_session):
+    """And when there is room again, lines are logged again, by all processes."""
+    server = make_httpd(start=False, server_limit=2)
+    small = disk.Disk(server, "logs")
+    server.start()
+    with small.seen():
+        connector = server.connector()
+        endpoint = bosh.Endpoint(server.port)
+        sessions = [log_in(new_session, endpoint, fake) for _ in range(3)]
+        small.fill()
+        for how in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR1):
+            for s in sessions:
+                s.hold().held()
+            restart_without_a_word(server, how)
+            for n, s in enumerate(sessions):
+                s.server.push("pushed")
+                s.post(message("echo.fake", "echoed"))
+                collect_until(s, "pushed")
+                collect_until(s, "echoed")
+                assert sorted(texts(s)) == ["echoed", "pushed"]
+                s.inbox = []
+            assert can_create(endpoint)
+        sessions[0].hold().held()
+        assert_calm(server)
+        assert small.free_bytes() == 0
+        small.make_room()
+        sessions[0].terminate()
+        until(lambda: "BOSH1003" in server.log_text(), 10, "a line of the connector")
+        server.graceful()
+        assert sessions[1].ask(message("echo.fake", "on")).texts() == ["on"]
+        assert server.connectors() == [connector]
 
 
 # ---- F26: random bytes ---------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 configuration: sessions live on, and no client sees more of it than a 503."""
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -14,6 +15,7 @@ import procfs
 from bosh import body_bytes, message
 from play import CLOSING, Play, bounces, text_message
 from talkers import Talkers
+from test_children import wire_in
 from waiting import PATIENCE, TooLate, until
 
 FAULTS = os.environ.get("BOSH_FAULTS_MODULE") \
@@ -83,6 +85,75 @@ def test_children_that_are_too_many_are_retired_under_traffic(make_httpd, fake, 
     server = make_httpd(servers=4, server_limit=4, threads=8, extra="MaxSpareThreads 9")
     with Talkers(fake, new_session, [bosh.Endpoint(server.port)], 4):
         until(lambda: server.log_text().count("quiescing: pid") >= 2, 30, "two to be retired")
+
+
+class Peak:
+    """Threads that read bodies which do not come: httpd starts more children, as for a crowd."""
+
+    HEAD = b"POST /http-bind HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n<body"
+
+    def __init__(self, endpoint):
+        self.endpoint, self.wires = endpoint, []
+
+    def rise(self, count):
+        for _ in range(count):
+            self.wires.append(self.endpoint.wire())
+            self.wires[-1].send_raw(self.HEAD)
+
+    def fall_to(self, most, children):
+        """So many are left in each child."""
+        left = dict.fromkeys(children, most)
+        for wire in list(self.wires):
+            owner = wire.owner(children)
+            left[owner] -= 1
+            if left[owner] < 0:
+                self.wires.remove(wire)
+                wire.reset()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        for wire in self.wires:
+            wire.reset()
+
+
+def hold_in_each_child(server, peak, fake, new_session):
+    """Four children, as long as the peak lasts: {child: [(session, its stream)]}"""
+    peak.rise(20)
+    children = until(lambda: len(server.children()) == 4 and server.children(), 30, "4 children")
+    until(lambda: all(wire.owner(children) for wire in peak.wires), 20, "all to be served")
+    peak.fall_to(4, children)
+    held = {child: [] for child in children}
+    for child in children * 2:
+        fake.mark()
+        session = new_session(peak.endpoint).open("echo.fake")
+        session.post(wire=wire_in(peak.endpoint, server, child)).held()
+        held[child].append((session, fake.connection()))
+    assert sorted(server.children()) == sorted(children)
+    return held
+
+
+def test_requests_held_in_a_child_that_is_retired_go_on(make_httpd, fake, new_session):
+    """After a peak of load. What that child holds is answered empty, so that it can end; what
+    others hold is held on."""
+    server = make_httpd(servers=1, server_limit=4, threads=8, extra="MinSpareThreads 8\n"
+                        "MaxSpareThreads 25\nRequestReadTimeout body=0")
+    endpoint = bosh.Endpoint(server.port)
+    with Peak(endpoint) as peak:
+        held = hold_in_each_child(server, peak, fake, new_session)
+        with Talkers(fake, new_session, [endpoint], 3):
+            peak.fall_to(0, list(held))
+            gone = until(lambda: [p for p in held if not procfs.is_alive(p)], 30, "one to end")
+    assert len(gone) == 1
+    for child, sessions in held.items():
+        for session, connection in sessions:
+            if child not in gone:
+                session.pending[0][1].silent(0)
+                connection.push("to who is held on")
+            assert session.collect().texts() == ["to who is held on"] * (child not in gone)
+            assert session.ask(message("echo.fake", "on")).texts() == ["on"]
+            assert connection.bodies() == ["on"] and not connection.gone
 
 
 def test_prefork_children_that_come_and_go_end_no_session(make_httpd, fake, new_session):
@@ -192,21 +263,41 @@ def replace_module(server, path, how=signal.SIGUSR1):
     signal_parent(server, how)
 
 
-def test_rebuilt_module_goes_on_with_all_sessions(make_httpd, fake, new_session):
-    """The same build in another file: nothing is loaded twice, nothing is lost."""
-    server = make_httpd(server_limit=2)
-    with open(httpd.module_path(), "rb") as f:
-        built = f.read()
-    copy = os.path.join(server.root, "mod_bosh.so")
+def install(build, path):
+    """As packages do it: another file gets the name. Returns its inode."""
+    shutil.copyfile(build, path + ".new")
+    os.rename(path + ".new", path)
+    return os.stat(path).st_ino
+
+
+def loaded(pid, path):
+    """The inodes of all files of that name that a process has mapped."""
+    with open("/proc/%d/maps" % pid) as f:
+        rows = [line.split(None, 5) for line in f]
+    return {int(row[4]) for row in rows if len(row) == 6 and row[5].startswith(path)}
+
+
+def test_rebuilt_module_goes_on_with_all_sessions(make_httpd, fake, new_session, monkeypatch):
+    """Other code at other addresses, put in the place of the first: children have it, the
+    connector goes on with the old one, nothing is lost."""
+    first, other = httpd.module_path(), FAULTS if os.path.exists(FAULTS) else httpd.module_path()
+    server = make_httpd(start=False, server_limit=2)
+    path = os.path.join(server.root, "mod_bosh.so")
+    begun_with = install(first, path)
+    monkeypatch.setenv("BOSH_MODULE", path)
+    server.write_conf()
+    server.start()
     connector = server.connector()
-    with Talkers(fake, new_session, [bosh.Endpoint(server.port)], 3):
-        for how in (signal.SIGUSR1, signal.SIGHUP):
-            with open(copy + ".new", "wb") as f:
-                f.write(built)
-            os.rename(copy + ".new", copy)
-            replace_module(server, copy, how)
-            replace_module(server, httpd.module_path())
-    assert server.connector() == connector
+    with Talkers(fake, new_session, [bosh.Endpoint(server.port)], 3) as talkers:
+        for build, how in ((other, signal.SIGUSR1), (first, signal.SIGHUP),
+                           (other, signal.SIGHUP), (first, signal.SIGUSR1)):
+            inode, before = install(build, path), talkers.sent()
+            signal_parent(server, how)
+            until(lambda: server.children() and
+                  all(loaded(pid, path) == {inode} for pid in server.children()), 20,
+                  "children with the new build")
+            until(lambda: talkers.sent() > before + 6, 20, "some traffic")
+    assert server.connectors() == [connector] and loaded(connector, path) == {begun_with}
     assert server.count_log("BOSH2004") == 0
 
 
@@ -214,7 +305,8 @@ def test_rebuilt_module_goes_on_with_all_sessions(make_httpd, fake, new_session)
                     reason="needs a second build, without AddressSanitizer: --enable-faults")
 @pytest.mark.parametrize("how", [signal.SIGUSR1, signal.SIGHUP], ids=["gracefully", "hard"])
 def test_module_that_keeps_sessions_in_another_way_begins_anew(make_httpd, fake, new_session,
-                                                               how):
+                                                               how, monkeypatch):
+    monkeypatch.setenv("BOSH_FAULT", "other-layout")
     server = make_httpd()
     held, idle = (Play(bosh.Endpoint(server.port), fake_of(fake), new_session).bound()
                   for _ in range(2))
@@ -332,7 +424,7 @@ def test_stop_waits_for_no_server_that_reads_nothing(make_httpd, fake, new_sessi
     answer = other.collect()
     assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
     until(lambda: not server.is_running() and not server.processes(), 20, "everything to end")
-    assert time.monotonic() - began < 15 * PATIENCE
+    assert time.monotonic() - began < httpd.STOP[how] * PATIENCE
     assert server.count_log("BOSH1013") == 4
     assert len(re.findall(r"session \d+ to \S+ ended after \d+ s: httpd stops",
                           server.log_text())) == 5
@@ -344,10 +436,12 @@ def test_stop_waits_for_no_connector_that_is_stopped(make_httpd, fake, new_sessi
     session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
     session.hold().held()
     procfs.stop(server.connector())
+    began = time.monotonic()
     os.kill(server.parent, signal.SIGTERM)
     answer = session.collect()
     assert (answer.type, answer.condition) == ("terminate", "system-shutdown")
     until(lambda: not server.is_running() and not server.processes(), 20, "everything to end")
+    assert time.monotonic() - began < httpd.STOP[signal.SIGTERM] * PATIENCE
     assert server.count_log("BOSH2012") == 1
 
 

@@ -9,9 +9,12 @@ import time
 import pytest
 
 import bosh
+import disk
+import httpd
 import procfs
 from bosh import message
 from chatter import Pair
+from play import Play, bounces, text_message, wait_until_stored
 from prosody import ACCOUNTS, DOMAIN
 from waiting import PATIENCE, until
 
@@ -327,20 +330,64 @@ def test_config_test_names_the_wrong_directive_and_harms_nobody(make_httpd, fake
     assert server.command("-t").returncode == 0
 
 
-def test_graceful_restart_with_a_wrong_configuration_leaves_nothing(make_httpd, fake,
-                                                                    new_session):
-    """httpd's parent gives up in that case; nothing of ours may stay behind."""
+@pytest.mark.parametrize("how", [signal.SIGUSR1, signal.SIGHUP], ids=["gracefully", "hard"])
+def test_restart_with_a_wrong_configuration_leaves_nothing(make_httpd, fake, new_session, how):
+    """httpd's parent gives up in that case. Its children have answered by then, as at any
+    restart; servers are told, and nothing of ours may stay behind."""
     server = make_httpd()
-    session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
-    session.hold().silent(0.2)
+    held, idle = two_plays(server, fake, new_session)
     server.write_conf("BoshWait never\n")
-    os.kill(server.parent, signal.SIGUSR1)
-    until(lambda: not server.is_running(), 10, "the parent to give up")
-    until(lambda: not server.processes(), 15, "children and connector to end")
-    fake.connection().wait_ended()
+    os.kill(server.parent, how)
+    httpd_gives_up(server, held, idle)
     pid_file = os.path.join(server.root, "run", "httpd.pid")
     if os.path.exists(pid_file):  # httpd itself leaves it then
         os.unlink(pid_file)
+
+
+def two_plays(server, fake, new_session):
+    """One whose request is held, and one for whom something waits."""
+    plays, other = [], new_session(bosh.Endpoint(server.port)).open("echo.fake")
+    for _ in range(2):
+        fake.mark()
+        plays.append(Play(bosh.Endpoint(server.port), fake, new_session).bound())
+    plays[0].session.hold().held()
+    plays[1].server.send(text_message("undelivered", " id='u'"))
+    wait_until_stored(plays[1].server, other)
+    return plays
+
+
+def httpd_gives_up(server, held, idle):
+    answer = held.session.collect()
+    assert (answer.status, answer.type, answer.stanzas) == (200, None, [])
+    until(lambda: not server.is_running(), 10, "the parent to give up")
+    for p in (held, idle):
+        p.server.wait_closing_tag()
+        assert p.server.not_xml is None
+    assert [b[2] for b in bounces(idle.server)] == ["u"] and not bounces(held.server)
+    until(lambda: not server.processes(), 15, "children and connector to end")
+    with pytest.raises((bosh.Broken, OSError)):
+        idle.session.ask()
+
+
+@disk.needed
+@pytest.mark.parametrize("how", [signal.SIGUSR1, signal.SIGHUP], ids=["gracefully", "hard"])
+def test_restart_while_the_disk_of_the_pid_file_is_full_leaves_nothing(make_httpd, fake,
+                                                                       new_session, how):
+    """httpd's parent cannot write that file anew, and gives up as well. Until then all is well,
+    and so it is when httpd is started with room on the disk."""
+    server = make_httpd(start=False)
+    small = disk.Disk(server, "run")
+    server.start()
+    held, idle = two_plays(server, fake, new_session)
+    with small.seen():
+        small.fill()
+    session = new_session(held.endpoint).open("echo.fake")
+    assert session.ask(message("echo.fake", "full")).texts() == ["full"]
+    os.kill(server.parent, how)
+    httpd_gives_up(server, held, idle)
+    server.start()
+    session = new_session(held.endpoint).open("echo.fake")
+    assert session.ask(message("echo.fake", "new")).texts() == ["new"]
 
 
 # ---- the end ----------------------------------------------------------------------------
@@ -358,7 +405,7 @@ def test_stop_with_open_sessions_leaves_nothing(make_httpd, fake, new_session, m
     started = time.monotonic()
     os.kill(server.parent, signal.SIGTERM)
     until(lambda: not server.is_running() and not server.processes(), 10, "everything to end")
-    assert time.monotonic() - started < 6 * PATIENCE
+    assert time.monotonic() - started < httpd.STOP[signal.SIGTERM] * PATIENCE
     until(lambda: all(c.gone for c in connections), 5, "the XMPP connections to end")
 
 
@@ -367,9 +414,11 @@ def test_graceful_stop_leaves_nothing(make_httpd, fake, new_session):
     session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
     wire = session.hold()
     wire.silent(0.2)
+    started = time.monotonic()
     os.kill(server.parent, signal.SIGWINCH)
     assert session.collect(8).status == 200
     until(lambda: not server.is_running() and not server.processes(), 15, "everything to end")
+    assert time.monotonic() - started < httpd.STOP[signal.SIGWINCH] * PATIENCE
 
 
 def test_killed_parent_leaves_no_connector(make_httpd, fake, new_session):

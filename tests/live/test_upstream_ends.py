@@ -2,21 +2,26 @@
 """An XMPP server that ends, in every state of its stream and in every way, with stanzas on
 their way to the client: these first and in order, then the condition, once; after that the
 same to whoever asks, and nothing forwarded. See also test_upstream.py."""
+import contextlib
 import fcntl
 import re
 import signal
+import socket
 import struct
 import termios
+import threading
 import time
 
 import pytest
 
 import bosh
-from play import CLOSING, ERROR, tag, text_message, texts
+import procfs
+from play import CLOSING, ERROR, Play, tag, text_message, texts
 from prosody import ACCOUNTS, DOMAIN, Prosody
 from strictxml import STREAMS
+from test_attempts import BlackHole
 from test_upstream_streams import Two
-from waiting import until
+from waiting import PATIENCE, until
 
 STATES = ("before_header", "after_header", "after_features", "during_login", "after_success",
           "restarting", "restarted", "bound", "within_stanza")
@@ -144,6 +149,104 @@ def test_every_state(play, fake_server, way):
     p = play("bound")  # others are served
     p.server.send(text_message("new"))
     assert texts([p.session.ask()]) == ["new"]
+
+
+# ---- before there is a stream ----------------------------------------------------------------
+
+
+class Slammer:
+    """Ends each connection as soon as there is one."""
+
+    def __init__(self, how):
+        self.how, self.count = how, 0
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=50)
+        self.host, self.port = self.listener.getsockname()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self.listener.accept()
+                self.count += 1
+                self.how(sock)
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join(10)
+        self.listener.close()
+
+
+class Nobody:
+    def __init__(self):
+        self.host, self.port = "127.0.0.1", procfs.free_ports(1)[0]
+
+    def stop(self):
+        pass
+
+
+# What is at the other end, and how long that takes: the client that waits is told then.
+BEFORE = {"refused": (Nobody, 1), "reset": (lambda: Slammer(procfs.reset), 1),
+          "closed": (lambda: Slammer(socket.socket.close), 1),
+          "unanswered": (BlackHole, 3), "unanswered_then_refused": (BlackHole, 4)}
+
+
+class Early(Play):
+    """Its creation was answered before there was a stream."""
+
+    def __init__(self, endpoint, new_session, does):
+        self.endpoint, self.session, self.does = endpoint, new_session(endpoint), does
+        self.wire = self.session.free_wire()
+        self.wire.send(creation(self.session.rid, wait=1))
+
+    def created(self):
+        answer = self.wire.answer()
+        assert (answer.type, answer.stanzas) == (None, [])
+        self.session.sid = answer.body.get("sid")
+        if self.does != "idles":
+            self.session.post("" if self.does == "waits" else bosh.message("a@b", "never sent"))
+
+
+def creation(rid, wait):
+    return bosh.body_bytes(rid=rid, to="gone.fake", ver="1.11", wait=wait, hold=1)
+
+
+@pytest.mark.parametrize("way", BEFORE)
+def test_end_before_there_is_a_stream(make_httpd, fake, new_session, way):
+    make, seconds = BEFORE[way]
+    with contextlib.ExitStack() as stack:
+        target = make()
+        stack.callback(lambda: target.stop())
+        server = make_httpd(domains=[("gone.fake", "xmpp://%s:%d" % (target.host, target.port)),
+                                     ("echo.fake", fake.address)], extra="BoshConnectTimeout 3")
+        endpoint = bosh.Endpoint(server.port)
+        began = time.monotonic()
+        wires = [endpoint.wire() for _ in range(3)]
+        for wire in wires:
+            wire.send(creation(bosh.first_rid(), wait=60))
+        early = []
+        if seconds > 1:
+            early = [Early(endpoint, new_session, does) for does in ("idles", "waits", "speaks")]
+        for p in early:
+            p.created()
+        if way == "unanswered_then_refused":
+            stack.pop_all()
+            target.stop()
+        for wire in wires:
+            answer = wire.answer()
+            assert (answer.type, answer.condition) == ("terminate", FAILED)
+            assert answer.stanzas == []
+        assert time.monotonic() - began < seconds * PATIENCE + 1
+        for p in early:
+            answers = p.end_of_session()
+            assert answers[-1].condition == FAILED and texts(answers) == []
+            for _ in range(2):
+                assert p.later() == ("terminate", FAILED)
+        assert way not in ("reset", "closed") or target.count == len(wires)
+    ended = re.compile(r"session \d+ to gone.fake ended")
+    until(lambda: len(ended.findall(server.log_text())) == 3 + len(early), 5, "each end, once")
+    session = new_session(endpoint).open("echo.fake")  # others are served
+    assert session.ask(bosh.message("echo.fake", "new")).texts() == ["new"]
 
 
 # ---- in the middle of our own end ------------------------------------------------------------

@@ -19,7 +19,13 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "live")]
 from records import BOUNCES, PEER, merged  # noqa: E402
 
 LOGS = ("client.log", "server.log", "faults.log")
-GRACE = float(os.environ.get("BOSH_PATIENCE") or 1) * 20  # beyond `wait`, for slow machines
+# The bounds of docs/guarantees.md, "The soak". What nobody was served in does not count:
+# processes that the soak stops, and a machine that does not run the soak's own in time.
+PATIENCE = float(os.environ.get("BOSH_PATIENCE") or 1)
+GRACE = 5 * PATIENCE     # a request is held no longer than `wait` and this
+WAKE = 3 * PATIENCE      # a stanza that finds a request held leaves within this
+FORWARD = 5 * PATIENCE   # what was accepted that long before the stream broke came to the server
+AFTERMATH = 0.5          # of standing still
 CROSSING = 1.0           # a stanza sent that long before the closing tag was read may cross it
 
 LOST = ("up-lost", "down-lost", "not-bounced")
@@ -54,7 +60,7 @@ class Session:
         self.name, self.terms = name, None
         self.first = self.next_rid = None     # of answers in the order of rids
         self.begun = self.ended = self.opened = self.closed = None
-        self.end = self.eof = self.fault = None
+        self.end = self.eof = self.fault = self.broken = None
         # up
         self.up, self.unreceived, self.hashes = Sequence(), {}, {}
         self.sizes, self.left, self.accepted = {}, {}, set()
@@ -67,8 +73,41 @@ class Session:
         # requests
         self.asked, self.copies, self.digests, self.pending = {}, {}, {}, set()
         self.terminates = False
+        self.accepted_at = {}
+        self.troubled = 0.0      # when a request was last cut off, repeated or put off
         self.conditions = []
         self.idle_from, self.longest_idle = None, 0.0
+
+
+class Stillness:
+    """The times in which somebody was not run: [begin, end] each, in the order of their ends."""
+
+    def __init__(self):
+        self.times, self.stopped = [], {}
+
+    def begin(self, pid, now):
+        self.stopped[pid] = now
+
+    def end(self, pid, now):
+        if pid in self.stopped:
+            self.times.append((self.stopped.pop(pid), now + AFTERMATH))
+
+    def late(self, seconds, now):
+        self.times.append((now - seconds, now + AFTERMATH))
+
+    def within(self, begin, end):
+        """Seconds of that time, those that overlap once."""
+        times = self.times + [(t, end) for t in self.stopped.values()]
+        total, last = 0.0, begin
+        for first, after in sorted(times):
+            first, after = max(first, last), min(after, end)
+            if after > first:
+                total, last = total + after - first, after
+        return total
+
+
+# Something took its time: whether too long is known when all records are read.
+Delay = collections.namedtuple("Delay", "rule session rid begin end most text")
 
 
 class Checker:
@@ -80,6 +119,8 @@ class Checker:
         self.faults = collections.Counter()
         # Milliseconds -> how many; while a process was stopped, and else.
         self.wake, self.wake_stopped = collections.Counter(), collections.Counter()
+        self.beyond_wait = collections.Counter()
+        self.still, self.delays = Stillness(), []
         self.stopped, self.went_on = set(), 0.0
         self.connector_kills, self.kills = [], 0
         self.log_counts = collections.Counter()
@@ -88,10 +129,21 @@ class Checker:
 
     # ---- what is wrong -------------------------------------------------------------
 
-    def problem(self, rule, session, rid, text):
+    def problem(self, rule, session, rid, text, when=None):
         self.rules[rule] += 1
         if self.rules[rule] <= 50:
-            self.problems.append((rule, session, rid, round(self.now, 3), text))
+            self.problems.append((rule, session, rid, round(when or self.now, 3), text))
+
+    def took(self, rule, s, rid, begin, most, text, end=None):
+        """From `begin` to `end`, that is now: may be too long."""
+        end = end or self.now
+        if end - begin > most:
+            self.delays.append(Delay(rule, s.name, rid, begin, end, most, text))
+
+    def judge_delays(self):
+        for d in self.delays:
+            if d.end - d.begin - self.still.within(d.begin, d.end) > d.most:
+                self.problem(d.rule, d.session, d.rid, d.text % (d.end - d.begin), d.end)
 
     # ---- records -------------------------------------------------------------------
 
@@ -118,10 +170,15 @@ class Checker:
             self.kills += 1
         if what.startswith("stop"):
             self.stopped.add(args[0])
+            self.still.begin(args[0], self.now)
 
     def on_H_note(self, what, pid):
         self.stopped.discard(pid)
+        self.still.end(pid, self.now)
         self.went_on = self.now
+
+    def on_H_late(self, seconds):
+        self.still.late(seconds, self.now)
 
     def on_H_log(self, what, count):
         self.log_counts[what] += count
@@ -148,6 +205,7 @@ class Checker:
         self.count["repeats"] += 1
         if s.digests.get(rid) != sha:
             self.problem("client", s.name, rid, "the client did not repeat its own bytes")
+        s.troubled = self.now
         s.copies[rid] = s.copies.get(rid, 0) + 1
         self._asked(s, rid)
 
@@ -164,6 +222,7 @@ class Checker:
 
     def on_C_lost(self, s, rid, why, part):
         self.faults["client: " + why] += why.startswith(("cut", "aborted"))
+        s.troubled = self.now
         self._unasked(s, rid)
         if why == "no answer":
             self.problem("unanswered", s.name, rid, "no answer in %.0f s"
@@ -181,9 +240,12 @@ class Checker:
 
     def on_C_recv(self, s, rid, status, kind, condition, ack, stanzas, sha, begin):
         self._unasked(s, rid)
-        took = self.now - s.asked.get(rid, self.now)
-        if took > s.terms["wait"] + GRACE:
-            self.problem("unanswered", s.name, rid, "answered after %.1f s" % took)
+        asked = s.asked.get(rid, self.now)
+        self.took("unanswered", s, rid, asked, s.terms["wait"] + GRACE, "answered after %.1f s")
+        if self.now - asked > s.terms["wait"]:
+            self.beyond_wait[int((self.now - asked - s.terms["wait"]) * 1000)] += 1
+        if status != 200 or kind == "error":
+            s.troubled = self.now
         if status != 200:
             self.count["http %s" % status] += 1
             if status != 503 or not kind:
@@ -200,6 +262,7 @@ class Checker:
     def _answer(self, s, rid, kind, condition, stanzas, sha, begin):
         if kind is None:
             s.accepted.add(rid)
+            s.accepted_at.setdefault(rid, self.now)
             if begin:
                 self._check_part(s, rid, begin)
         else:
@@ -225,6 +288,7 @@ class Checker:
                 s.parts.pop(old, None)
                 s.digests.pop(old, None)
                 s.asked.pop(old, None)
+                s.accepted_at.pop(old, None)
                 del s.shown[old]
 
     def _measure(self, s, rid, stanzas):
@@ -235,6 +299,10 @@ class Checker:
             is_stopped = self.stopped or sent < self.went_on + 0.5
             if s.asked[rid] < sent:
                 (self.wake_stopped if is_stopped else self.wake)[int((self.now - sent) * 1000)] += 1
+                # Answers leave in order: one whose request was cut off keeps the next ones.
+                if s.troubled < sent:
+                    self.took("woken-late", s, rid, sent, WAKE, "a stanza waited for %.1f s, and "
+                              "a request for it")
 
     def _see(self, s, rid):
         stanzas, _ = s.waiting.pop(rid)
@@ -308,7 +376,7 @@ class Checker:
         self.problem("bad-stream", s.name, None, text)
 
     def on_S_fault(self, s, what):
-        s.fault = what
+        s.fault, s.broken = what, self.now
         self.faults["server: " + what] += 1
 
     def on_S_eof(self, s, how):
@@ -376,6 +444,7 @@ class Checker:
                          "number %d, and later ones came" % number)
         if not is_orderly:
             self.count["up, not known"] += len(s.unreceived)
+            self._check_uncertain(s)
             return
         for number, rid in sorted(s.unreceived.items()):
             if rid in s.accepted:
@@ -383,6 +452,15 @@ class Checker:
         for rid in sorted(set(s.unreceived.values())):
             if s.left[rid] < s.sizes[rid]:
                 self.problem("up-lost", s.name, rid, "only a part of a body came")
+
+    def _check_uncertain(self, s):
+        """Only what was said last may be lost with a stream that breaks."""
+        ends = [t for t in (s.broken, s.closed, s.ended) if t]
+        ends += [t for t in self.connector_kills if t >= (s.begun or 0)]
+        for number, rid in sorted(s.unreceived.items()):
+            if rid in s.accepted_at:
+                self.took("up-lost", s, rid, s.accepted_at[rid], FORWARD, "number %d, accepted "
+                          "%%.1f s before the stream broke" % number, min(ends))
 
     def _finish_down(self, s, cause, is_orderly):
         for number in sorted(s.bounced):
@@ -450,6 +528,7 @@ class Checker:
             if not s.end:
                 self.problem("stuck", s.name, None, "its client never ended")
             self.finish(s)
+        self.judge_delays()
         # A damaged session whose client has vanished is told to nobody but the log.
         damaged = self.log_counts["damaged"]
         untold = max(damaged - self.causes["damaged"], 0)

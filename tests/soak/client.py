@@ -11,7 +11,7 @@ import ssl
 import struct
 import xml.etree.ElementTree as ET
 
-from records import KINDS, Log, Writer, digest, number_of
+from records import KINDS, Log, Writer, digest, number_of, paces, pulse
 from strictxml import HTTPBIND, SASL, STREAMS, XBOSH
 
 WAIT = 10                # seconds that a request may be held
@@ -136,6 +136,7 @@ class Session:
         self.rng = rng = random.Random("%s %s" % (crew.seed, name))
         self.acks = rng.random() < 0.4
         self.vanishes = rng.random() < 0.2
+        self.rate = crew.rate * paces(crew.seed, name)[0]
         self.site = "short" if self.vanishes else "tls" if rng.random() < 0.1 else "main"
         self.rid = rng.randrange(10 ** 9, 2 ** 50)
         self.first_rid, self.done_rid = self.rid, self.rid - 1   # all answers up to it are here
@@ -308,7 +309,7 @@ class Session:
                 self.phase = "restart"
             elif stanza.tag == "{%s}features" % STREAMS and self.phase == "bind":
                 self.phase = "live"
-                self.next_stanza = self.loop.time() + self.rng.expovariate(self.crew.rate)
+                self.next_stanza = self.loop.time() + self.rng.expovariate(self.rate)
 
     # ---- what goes ----------------------------------------------------------------
 
@@ -380,7 +381,7 @@ class Session:
         while self.next_stanza <= now:
             self.outbox += [self.writer.make()
                             for _ in range(1 if rng.random() < 0.9 else rng.randrange(2, 6))]
-            self.next_stanza = now + rng.expovariate(self.crew.rate)
+            self.next_stanza = now + rng.expovariate(self.rate)
         if now >= self.end_at or self.crew.ending:
             self.finish()
         elif len(self.open) < 2 and self.outbox and rng.random() < 0.02:
@@ -479,6 +480,7 @@ class Crew:
         self.loop = asyncio.get_running_loop()
         told = asyncio.Event()
         self.loop.add_reader(control, told.set)
+        beating = self.loop.create_task(pulse(self.log))
         for _ in range(self.sessions):
             self.begin()
             await asyncio.sleep(0.01)
@@ -493,6 +495,7 @@ class Crew:
         for session in list(self.live):
             session.end("stuck")
         await asyncio.sleep(0.05)
+        beating.cancel()
         return self.cuts_made
 
 

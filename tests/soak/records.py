@@ -22,9 +22,11 @@ A log is a file of JSON arrays, one a line: [monotonic seconds, event, session, 
   H.fault  what, ...                               something was done to httpd
   H.note   what, pid                               a stopped process goes on
   H.log    what, count                             lines of the error log, at the end
+  H.late   seconds                                 for which an actor itself was not run
 
 kind: the stanza's name, with iq and message its type behind a slash.
 """
+import asyncio
 import hashlib
 import heapq
 import json
@@ -46,7 +48,18 @@ BOUNCES = {"message/chat": ("wait", "recipient-unavailable"),
            "iq/get": ("cancel", "service-unavailable"),
            "iq/set": ("cancel", "service-unavailable")}
 
+BEAT = 0.1               # seconds
+LATE = 0.2               # beyond that: the machine has other things to do
+
 encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def paces(seed, name):
+    """(the client's, the server's): most talk as often as the soak says. Some clients only
+    listen, so that nothing but a wake-up ends what they have asked; where both rest, that is
+    held for all of `wait`."""
+    kind = random.Random("%s %s pace" % (seed, name)).random()
+    return (0.05 if kind < 0.25 else 1), (0.05 if kind < 0.1 else 1)
 
 
 def digest(data):
@@ -66,6 +79,16 @@ class Log:
 
     def close(self):
         self._file.close()
+
+
+async def pulse(log):
+    """For as long as its actor lives: who is late itself cannot tell that others are."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + BEAT
+        await asyncio.sleep(BEAT)
+        if loop.time() - due > LATE:
+            log("H.late", round(loop.time() - due, 3))
 
 
 def read(path):

@@ -104,6 +104,7 @@ def figures(checker, sampler, seconds, extra):
             checker.causes["damaged"], checker.log_counts["damaged"]),
         "wake-up ms": checker.percentiles(checker.wake),
         "wake-up ms, stopped": checker.percentiles(checker.wake_stopped),
+        "beyond wait ms": checker.percentiles(checker.beyond_wait),
         "memory": sampler.figures(), "rules broken": dict(checker.rules),
     }
 
@@ -129,6 +130,7 @@ def print_table(f):
     row("sessions ended by", listed(f["sessions ended by"]))
     row("wake-up ms", listed(f["wake-up ms"]))
     row("  with a process stopped", listed(f["wake-up ms, stopped"]))
+    row("beyond `wait` ms", listed(f["beyond wait ms"]))
     for kind, m in f["memory"].items():
         per_hour = m["anonymous_kib_per_hour"]
         row(kind, "%d KiB (%s KiB/h), %d KiB shared, %d descriptors"

@@ -9,7 +9,7 @@ import socket
 import struct
 
 import strictxml
-from records import KINDS, Log, Writer, kind_of, number_of
+from records import KINDS, Log, Writer, kind_of, number_of, paces, pulse
 from strictxml import BIND, CLIENT, SASL, STREAMS
 
 FEATURES_LOGIN = ("<stream:features><mechanisms xmlns='%s'><mechanism>PLAIN</mechanism>"
@@ -118,12 +118,13 @@ class Stream(asyncio.Protocol):
         self.live = True
         self.rng = random.Random("%s %s" % (server.seed, self.name))
         self.writer = Writer(self.rng, "d", KINDS)
+        self.rate = server.rate * paces(server.seed, self.name)[1]
         self.plan_send()
         if server.faults and self.rng.random() < server.fault_share:
             self.later(self.rng.expovariate(1 / 15), self.fault)
 
     def plan_send(self):
-        self.later(self.rng.expovariate(self.server.rate), self.send)
+        self.later(self.rng.expovariate(self.rate), self.send)
 
     def is_over(self):
         """Something came that may be the end: nothing is sent across it."""
@@ -172,6 +173,7 @@ class Server:
         self.loop.add_reader(control, told.set)
         listening = await self.loop.create_server(lambda: Stream(self), sock=self.sock,
                                                   backlog=2048)
+        beating = self.loop.create_task(pulse(self.log))
         await told.wait()
         self.loop.remove_reader(control)
         deadline = self.loop.time() + control.recv()
@@ -181,6 +183,7 @@ class Server:
         left = sorted(str(s.name) for s in self.streams)
         for stream in list(self.streams):
             stream.transport.abort()
+        beating.cancel()
         return left
 
 

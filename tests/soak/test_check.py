@@ -35,6 +35,15 @@ class Story:
         self.records.append([self.now, "H.fault"] + list(what))
         return self
 
+    def note(self, what, pid):
+        self.now += 0.1
+        self.records.append([self.now, "H.note", what, pid])
+        return self
+
+    def late(self, seconds):
+        self.records.append([self.now, "H.late", seconds])
+        return self
+
     def wait(self, seconds):
         self.now += seconds
         return self
@@ -163,6 +172,14 @@ def test_server_reset_may_cost_what_was_last():
              .end(eof="cut"))
     assert story.rules() == set()
     assert story.checker.count["up, not known"] == 2
+
+
+@pytest.mark.parametrize("seconds,rules", [(check.FORWARD + 1, {"up-lost"}), (1, set())])
+def test_what_was_accepted_long_before_the_reset_was_sent(seconds, rules):
+    story = (ordinary().ask(R + 4, "data", up=[2]).answer(R + 4).wait(seconds)
+             .add("S.fault", "reset").ask(R + 5)
+             .answer(R + 5, type="terminate", condition="remote-connection-failed").end(eof="cut"))
+    assert story.rules() == rules
 
 
 def test_doubled_up():
@@ -384,6 +401,54 @@ def test_told_to_come_later_passes():
 def test_request_that_is_answered_too_late():
     story = ordinary().ask(R + 4).wait(11 + check.GRACE).answer(R + 4).terminate(R + 5).end()
     assert story.rules() == {"unanswered"}
+
+
+def test_stopped_process_answers_late():
+    story = (ordinary().ask(R + 4).fault("stop child", 1).wait(11 + check.GRACE)
+             .note("go on", 1).answer(R + 4).terminate(R + 5).end())
+    assert story.rules() == set()
+
+
+def held_with_a_stanza(wait=check.WAKE + 0.5):
+    return ordinary().ask(R + 4).sends(3).wait(wait)
+
+
+def test_wake_up_that_is_lost():
+    story = held_with_a_stanza().answer(R + 4, [3]).terminate(R + 5).end()
+    assert story.rules() == {"woken-late"}
+
+
+def test_wake_up_in_time_passes():
+    story = held_with_a_stanza(check.WAKE - 0.5).answer(R + 4, [3]).terminate(R + 5).end()
+    assert story.rules() == set()
+
+
+def test_stanza_that_finds_no_request_may_wait():
+    story = ordinary().sends(3).wait(check.WAKE + 1).ask(R + 4).answer(R + 4, [3])
+    assert story.terminate(R + 5).end().rules() == set()
+
+
+def test_stanza_that_waits_for_a_request_that_was_cut_off_passes():
+    story = (ordinary().ask(R + 4).ask(R + 5, "data", up=[2]).gets(2).sends(3).lost(R + 4)
+             .wait(check.WAKE).again(R + 4).answer(R + 4).answer(R + 5, [3]).terminate(R + 6).end())
+    assert story.rules() == set()
+
+
+@pytest.mark.parametrize("seconds,rules", [(2, set()), (0.2, {"woken-late"})])
+def test_time_in_which_somebody_was_not_run_does_not_count(seconds, rules):
+    story = held_with_a_stanza().late(seconds).answer(R + 4, [3]).terminate(R + 5).end()
+    assert story.rules() == rules
+
+
+def test_times_in_which_nobody_was_run_count_once():
+    still = check.Stillness()
+    still.begin(1, 10.0)
+    still.late(3.0, 13.0)
+    still.end(1, 12.0)
+    still.begin(2, 20.0)
+    still.end(3, 20.0)
+    assert still.within(11.0, 30.0) == (13.0 + check.AFTERMATH - 11.0) + (30.0 - 20.0)
+    assert still.within(14.0, 19.0) == 0.0
 
 
 def test_request_that_is_never_answered():
