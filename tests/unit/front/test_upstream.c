@@ -54,6 +54,7 @@ static int set_up(void **state)
     memset(&up, 0, sizeof(up));
     connection.client_ip = connection.local_ip = here;
     request.useragent_ip = here;
+    request.pool = pool;
     return 0;
 }
 
