@@ -22,6 +22,7 @@ static bool fill_way(const bosh_conf_t *conf, const bosh_domain_t *domain, bosh_
     up->verify = way.verify;
     up->proxy = domain->proxy;
     up->max_streams = domain->max;
+    up->max_new = domain->max_new;
     up->max_connecting = domain->connecting ? domain->connecting : BOSH_CONNECTING;
     up->keepalive = domain->keepalive;
     return bosh_str_copy(up->host, sizeof(up->host), bosh_str(*way.host ? way.host : up->to));

@@ -373,6 +373,19 @@ def test_streams_to_a_domain_are_limited(reach, fronts, ca, new_session, fake):
     second.wait_message("still here")
 
 
+def test_streams_that_begin_within_a_minute_are_limited(reach, fronts, ca, new_session, fake):
+    """Also if they are gone again. Nobody else is concerned."""
+    front = fronts(*ca.issue(dns=["echo.fake", "crumbs.fake"]))
+    server = reach(front, "tls=required new=2", domain="*.fake")
+    endpoint = bosh.Endpoint(server.port)
+    for _ in range(2):
+        new_session(endpoint).open("echo.fake").terminate()
+    until(lambda: server.count_log("BOSH1003") == 2, 5, "both to be gone")
+    refused(server, endpoint, new_session, "new= allows")
+    assert front.accepted == 2
+    new_session(endpoint).open("crumbs.fake")
+
+
 @pytest.mark.parametrize("mode", ["plain", "starttls"])
 def test_stream_id_is_that_of_the_clients_stream(reach, fronts, ca, new_session, fake, mode):
     front = fronts(*ca.issue(dns=["echo.fake"]))
