@@ -233,6 +233,18 @@ def test_other_address_of_the_same_target_is_tried(world, half_dead, new_session
 
 
 @needs_ipv6
+@pytest.mark.parametrize("silent, alive", [("AAAA", "127.0.0.1"), ("A", "::1")])
+def test_name_server_that_is_silent_about_one_family(world, new_session, silent, alive):
+    front = world.front(host=alive)
+    endpoint = world.start({CLIENT: {"SRV": [(1, 0, front.port, "a.x.fake")]},
+                            "a.x.fake": {**host("127.0.0.1", "::1"), silent: SILENCE}})
+    began = time.monotonic()
+    chats(endpoint, new_session)
+    assert time.monotonic() - began < 2 + 3 * PATIENCE
+    assert front.carried == 1
+
+
+@needs_ipv6
 def test_mapped_address_is_the_ipv4_one(world, new_session):
     """Whom BoshAddressAllow lists may be named so."""
     front = world.front()
