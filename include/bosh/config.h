@@ -34,6 +34,7 @@ typedef struct bosh_domain_t {
     int verify;          /* verify=   0, 1; -1: not said */
     uint8_t proxy;       /* proxy=    1, 2; 0: off */
     uint32_t max;        /* max=      streams; 0: no limit */
+    uint32_t max_new;    /* new=      streams begun within a minute; 0: no limit */
     uint32_t connecting; /* connecting=   streams on their way; 0: not said */
     uint32_t keepalive;  /* keepalive=    seconds; 0: off */
 } bosh_domain_t;

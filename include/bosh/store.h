@@ -129,6 +129,7 @@ typedef struct bosh_upstream_t {
     uint32_t keepalive;      /* seconds without a byte until there is a space; 0: never */
     uint32_t max_streams;    /* of this domain in one connector; 0: no limit */
     uint32_t max_connecting; /* of those, on their way at a time; likewise */
+    uint32_t max_new;        /* of those, begun within a minute; likewise */
     bosh_network_t networks[BOSH_MAX_NETWORKS]; /* may be reached although not public */
 } bosh_upstream_t;
 

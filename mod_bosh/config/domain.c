@@ -102,6 +102,11 @@ static bool read_max(const char *value, bosh_domain_t *d)
     return read_number(value, 1, MAX_MAX, &d->max);
 }
 
+static bool read_new(const char *value, bosh_domain_t *d)
+{
+    return read_number(value, 1, MAX_MAX, &d->max_new);
+}
+
 static bool read_connecting(const char *value, bosh_domain_t *d)
 {
     return read_number(value, 1, MAX_MAX, &d->connecting);
@@ -120,6 +125,7 @@ static const struct {
     { "verify", "on or off", read_verify },
     { "proxy", "v1, v2 or off", read_proxy },
     { "max", "a whole number from 1 to 1000000", read_max },
+    { "new", "a whole number from 1 to 1000000", read_new },
     { "connecting", "a whole number from 1 to 1000000", read_connecting },
     { "keepalive", "a whole number of seconds from 0 to 3600", read_keepalive },
 };
@@ -146,7 +152,7 @@ static const char *read_key(apr_pool_t *p, const char *word, bosh_domain_t *d, u
     }
     return apr_psprintf(p,
                         "%s: after the address, which comes first, it takes tls=, verify=, proxy=, "
-                        "max=, connecting= and keepalive=, not '%s'",
+                        "max=, new=, connecting= and keepalive=, not '%s'",
                         d->name, word);
 }
 

@@ -50,6 +50,9 @@ const char *bosh_config_domain_text(apr_pool_t *p, const bosh_domain_t *d)
     if (d->max) {
         text = apr_psprintf(p, "%s max=%u", text, d->max);
     }
+    if (d->max_new) {
+        text = apr_psprintf(p, "%s new=%u", text, d->max_new);
+    }
     if (d->connecting) {
         text = apr_psprintf(p, "%s connecting=%u", text, d->connecting);
     }

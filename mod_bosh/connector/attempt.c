@@ -3,8 +3,9 @@
  * An attempt: from the question where a domain's server is to the features of its stream.
  *
  * Each costs questions to name servers, connections and handshakes, and anybody may ask for
- * sessions. So only so many are made at a time for one domain (connecting= of BoshDomain), and
- * for a moment none where the one before learned, slowly, that nobody is there.
+ * sessions. So only so many are made at a time for one domain (connecting= of BoshDomain) or in
+ * a minute (new=), and for a moment none where the one before learned, slowly, that nobody is
+ * there.
  *
  * A server that refuses, resets or shows a bad certificate has cost nothing, and may be
  * well in the next moment: it is always tried.
@@ -97,6 +98,11 @@ static void begin(c2s_t *c)
 void attempt_begin(c2s_t *c)
 {
     if (refuse(c)) {
+        return;
+    }
+    if (!domains_begin(&c->visit, c->upstream->max_new, c->k->now)) {
+        connect_refuse(
+            c, "as many streams to it as new= allows have begun within a minute (BoshDomain)");
         return;
     }
     if (domains_ask(&c->visit, c->upstream->max_connecting)) {

@@ -14,6 +14,8 @@ struct domain_t {
     uint32_t hash;
     uint32_t streams;
     uint32_t connecting;
+    uint32_t begun; /* since then, and it stays here as long as that counts */
+    bosh_msec_t since;
     bool is_due;
     visit_t *first, *last; /* who waits */
     char name[];
@@ -95,7 +97,7 @@ static void drop_if_unused(domains_t *all, domain_t *d)
 {
     domain_t **at = place_of(all, d->hash);
 
-    if (d->streams > 0 || d->is_due) {
+    if (d->streams > 0 || d->is_due || d->begun > 0) {
         return;
     }
     while (*at != d) {
@@ -139,6 +141,48 @@ void domains_leave(domains_t *all, visit_t *v)
         d->streams--;
         v->domain = NULL;
         drop_if_unused(all, d);
+    }
+}
+
+/* ---- who began lately ------------------------------------------------------ */
+
+static void forget_old(domain_t *d, bosh_msec_t now)
+{
+    if (now - d->since >= DOMAINS_WINDOW_MS) {
+        d->begun = 0;
+    }
+}
+
+bool domains_begin(visit_t *v, uint32_t limit, bosh_msec_t now)
+{
+    domain_t *d = v->domain;
+
+    if (limit == 0) {
+        return true;
+    }
+    forget_old(d, now);
+    if (d->begun >= limit) {
+        return false;
+    }
+    if (d->begun++ == 0) {
+        d->since = now;
+    }
+    return true;
+}
+
+/* The last to go takes the table with it, and the loop ends. */
+void domains_tick(domains_t *all, bosh_msec_t now)
+{
+    if (now - all->swept < DOMAINS_WINDOW_MS) {
+        return;
+    }
+    all->swept = now;
+    for (uint32_t i = 0; i < all->buckets; i++) {
+        for (domain_t *d = all->bucket[i], *next; d; d = next) {
+            next = d->next;
+            forget_old(d, now);
+            drop_if_unused(all, d);
+        }
     }
 }
 

@@ -102,6 +102,7 @@ static void tick(connector_t *k)
     }
     part_tick(k);
     attempt_tick(k);
+    domains_tick(&k->domains, k->now);
     while (!bosh_store_tick(k->args->store, k->args->index, &cursor, k->now, &k->knocks)) {
     }
 }

@@ -32,6 +32,7 @@ question_t *question_new(names_t *n, channel_kind_t kind, answered_fn *answered,
         return NULL;
     }
     q->channel->questions++;
+    q->kind = kind;
     q->names = n;
     q->answered = answered;
     q->baton = baton;
@@ -55,6 +56,7 @@ static void end(question_t *q)
 {
     question_t **at = &q->names->questions;
 
+    questions_forget(q->names, q); /* those for one family */
     while (*at != q) {
         at = &(*at)->next;
     }
@@ -92,15 +94,42 @@ static void answer_localhost(question_t *q)
     end(q);
 }
 
+static void ask_addresses(question_t *q, const char *host, int family)
+{
+    struct ares_addrinfo_hints hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
+
+    ares_getaddrinfo(q->channel->ares, host, NULL, &hints, on_addresses, q);
+}
+
+/* The other family may come too late; a server that is reached by one is enough. */
+static void on_family(question_t *q, int status, const struct ares_addrinfo *info,
+                      const struct ares_srv_reply *srv)
+{
+    (void)srv;
+    if (status == ARES_SUCCESS && info && info->nodes) {
+        deliver(q->baton, status, info, NULL);
+    }
+}
+
+static void ask_family(question_t *of, int family)
+{
+    question_t *q = question_new(of->names, of->kind, on_family, of);
+
+    if (q) {
+        ask_addresses(q, of->host, family);
+    }
+}
+
 void question_ask_addresses(question_t *q, const char *host)
 {
-    struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-
     if (strcasecmp(host, "localhost") == 0) {
         answer_localhost(q);
         return;
     }
-    ares_getaddrinfo(q->channel->ares, host, NULL, &hints, on_addresses, q);
+    if (bosh_str_copy(q->host, sizeof(q->host), bosh_str(host))) {
+        q->families_at = q->names->k->now + FAMILIES_MS;
+    }
+    ask_addresses(q, host, AF_UNSPEC);
 }
 
 static void on_srv(void *arg, int status, int timeouts, unsigned char *bytes, int len)
@@ -140,6 +169,11 @@ static void end_patience(names_t *n)
     for (question_t *q = n->questions; q; q = q->next) {
         if (n->k->now >= q->deadline) {
             deliver(q, ARES_ETIMEOUT, NULL, NULL);
+        }
+        else if (q->baton && q->families_at && n->k->now >= q->families_at) {
+            q->families_at = 0;
+            ask_family(q, AF_INET6);
+            ask_family(q, AF_INET);
         }
     }
 }

@@ -24,6 +24,10 @@
 /* c-ares' own end of a question depends on how many name servers there are, and dead. */
 #define QUESTION_MS BOSH_SEC(8)
 
+/* Some name servers are silent about addresses of one family, and c-ares keeps those of the other
+ * to itself until all its tries are over. So after that time each is asked for by itself. */
+#define FAMILIES_MS BOSH_SEC(2)
+
 /* ---- channel.c ---------------------------------------------------------- */
 
 /* SEARCHING: resolv.conf's search domains are tried, for names the administrator wrote.
@@ -66,12 +70,15 @@ struct question_t {
     question_t *next;
     names_t *names;
     channel_t *channel;
+    channel_kind_t kind;
     bosh_msec_t deadline;
-    void *baton; /* NULL: nobody wants the answer any more */
+    bosh_msec_t families_at; /* 0: never */
+    void *baton;             /* NULL: nobody wants the answer any more */
     answered_fn *answered;
     names_found_fn *found; /* of names_find() */
     uint16_t port;         /* the same */
     bool direct;           /* of names_find_service(): which of the SRV names */
+    char host[256];        /* whose addresses are asked for */
 };
 
 struct names_t {

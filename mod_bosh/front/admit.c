@@ -232,7 +232,7 @@ static bool is_add(const bosh_request_t *req, const bosh_str_t *attr)
 static void request(request_rec *r, bench_t *b, material_t *m, bosh_request_t *req, admission_t *a)
 {
     const bosh_str_t *attr = b->body.attr;
-    const char *why;
+    const char *why = NULL;
 
     /* Beyond, or not a number: the store and core never see it. */
     bosh_parse_uint(attr[BOSH_A_ACK], BOSH_RID_MAX, &req->ack);
@@ -245,6 +245,9 @@ static void request(request_rec *r, bench_t *b, material_t *m, bosh_request_t *r
     bosh_str_copy(a->sid, sizeof(a->sid), attr[BOSH_A_SID]);
     bosh_store_request(room_store(), attr[BOSH_A_SID], realm_of(r), is_secure(r), req, bosh_now(),
                        &b->out, &a->outcome);
+    if (req->refused && a->outcome.answer.condition == req->refused) {
+        front_log_refusal(r, req->refused, why);
+    }
 }
 
 /* Refused before its session was asked: the answer still is one of that session. */

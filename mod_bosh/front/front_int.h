@@ -239,7 +239,7 @@ const char *origin_objection(const request_rec *r);
 bool content_take(bosh_str_t asked, char *content);
 /* False: no random bytes. */
 bool keys_read(bosh_str_t key, bosh_str_t newkey, bosh_keys_t *keys);
-/* *up holds zeros before. *why: for the log, with a condition. */
+/* *up holds zeros before. *why: for the log, with a condition; of r's pool. */
 bosh_condition_t upstream_fill(const request_rec *r, const bosh_str_t *attr, bosh_upstream_t *up,
                                const char **why);
 
@@ -305,6 +305,8 @@ bool resume_is_half_closed(conn_rec *c);
 
 int page_handler(request_rec *r);
 int front_handler(request_rec *r);
+/* Of a session or a stream; an administrator's business now and then. */
+void front_log_refusal(request_rec *r, bosh_condition_t refused, const char *why);
 /* Its path is that of a location of ours. */
 bool front_is_ours(const request_rec *r);
 int front_translate_name(request_rec *r);

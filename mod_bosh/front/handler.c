@@ -10,10 +10,32 @@ APLOG_USE_MODULE(bosh);
 /* Between two lines about what a client can cause at will, in each child. */
 #define COMPLAINT_MS BOSH_SEC(10)
 
+/* Anybody may ask for anything: a line for each would fill the disk. told: when the last line
+ * of a kind was written; 0: never. */
+static bool may_complain(bosh_msec_t *told)
+{
+    bosh_msec_t now = bosh_now(), then = __atomic_load_n(told, __ATOMIC_RELAXED);
+
+    if (then && now - then < COMPLAINT_MS) {
+        return false;
+    }
+    __atomic_store_n(told, now, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* A domain that is not on the list may be one that its administrator has forgotten. */
+void front_log_refusal(request_rec *r, bosh_condition_t refused, const char *why)
+{
+    static bosh_msec_t told;
+    bool is_loud = refused == BOSH_COND_HOST_UNKNOWN && may_complain(&told);
+
+    ap_log_rerror(APLOG_MARK, is_loud ? APLOG_WARNING : APLOG_INFO, 0, r,
+                  BOSHNO(3001) "refused, %s: %s", bosh_condition_name(refused), why);
+}
+
 static int refuse(request_rec *r, bench_t *b, const admission_t *a)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, BOSHNO(3001) "refused, %s: %s",
-                  bosh_condition_name(a->refused), a->why);
+    front_log_refusal(r, a->refused, a->why);
     answer_refusal(r, b, a->refused, a->legacy, a->content);
     return OK;
 }
@@ -50,19 +72,6 @@ static int refuse_unknown(request_rec *r, bench_t *b)
     return refuse(r, b, &a);
 }
 
-/* Anybody may ask for sessions: a line for each would fill the disk. */
-static int complaint_level(void)
-{
-    static bosh_msec_t last;
-    bosh_msec_t now = bosh_now(), then = __atomic_load_n(&last, __ATOMIC_RELAXED);
-
-    if (then && now - then < COMPLAINT_MS) {
-        return APLOG_DEBUG;
-    }
-    __atomic_store_n(&last, now, __ATOMIC_RELAXED);
-    return APLOG_ERR;
-}
-
 /* Why nothing was taken; NULL: nothing to worry about. */
 static const char *complaint(bosh_got_t got)
 {
@@ -85,11 +94,12 @@ static const char *complaint(bosh_got_t got)
 
 static void complain(request_rec *r, bosh_got_t got)
 {
+    static bosh_msec_t told;
     const char *text = complaint(got);
     int level;
 
     if (text) {
-        level = complaint_level();
+        level = may_complain(&told) ? APLOG_ERR : APLOG_DEBUG;
         ap_log_rerror(APLOG_MARK, level, 0, r, "%s", text);
     }
 }

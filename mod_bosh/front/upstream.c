@@ -22,6 +22,7 @@ static bool fill_way(const bosh_conf_t *conf, const bosh_domain_t *domain, bosh_
     up->verify = way.verify;
     up->proxy = domain->proxy;
     up->max_streams = domain->max;
+    up->max_new = domain->max_new;
     up->max_connecting = domain->connecting ? domain->connecting : BOSH_CONNECTING;
     up->keepalive = domain->keepalive;
     return bosh_str_copy(up->host, sizeof(up->host), bosh_str(*way.host ? way.host : up->to));
@@ -57,6 +58,18 @@ static void fill_ends(const request_rec *r, bosh_upstream_t *up)
     up->local_port = c->local_addr->port;
 }
 
+/* Of a name that is not on the list so much is told. */
+#define MAX_TOLD 100
+
+/* Whatever is no printable ASCII is escaped by httpd, as all that goes to its error log. */
+static const char *unlisted(const request_rec *r, bosh_str_t to)
+{
+    int len = (int)(to.len < MAX_TOLD ? to.len : MAX_TOLD);
+
+    return apr_psprintf(r->pool, "BoshDomain does not list '%.*s%s'", len, to.p,
+                        to.len > MAX_TOLD ? "..." : "");
+}
+
 bosh_condition_t upstream_fill(const request_rec *r, const bosh_str_t *attr, bosh_upstream_t *up,
                                const char **why)
 {
@@ -71,9 +84,9 @@ bosh_condition_t upstream_fill(const request_rec *r, const bosh_str_t *attr, bos
     if (bosh_config_is_gone(conf, attr[BOSH_A_TO])) {
         return BOSH_COND_HOST_GONE;
     }
-    *why = "BoshDomain does not list the domain asked for";
     domain = bosh_config_domain(conf, attr[BOSH_A_TO], up->to);
     if (!domain) {
+        *why = unlisted(r, attr[BOSH_A_TO]);
         return BOSH_COND_HOST_UNKNOWN;
     }
     /* Too long a `from` or xml:lang is left out: neither is needed. */

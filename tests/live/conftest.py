@@ -11,6 +11,8 @@ import pytest
 
 import bosh
 import httpd
+from authority import new_authority
+from blackhole import BlackHole
 from fakeserver import FakeServer
 from play import Play
 from prosody import ACCOUNTS, DOMAIN, Prosody
@@ -176,6 +178,33 @@ def new_session():
     yield make
     for session in made:
         session.close()
+
+
+@pytest.fixture
+def black_hole():
+    """black_hole(host, port) makes a server that is silent."""
+    made = []
+
+    def make(*args, **how):
+        made.append(BlackHole(*args, **how))
+        return made[-1]
+
+    yield make
+    for hole in made:
+        hole.stop()
+
+
+@pytest.fixture(scope="module")
+def authority():
+    with new_authority() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def stranger():
+    """An authority that the certificate is not from."""
+    with new_authority() as found:
+        yield found
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ system's service and its files are not touched. It is an Erlang node without a n
 nothing can connect to it, and no epmd, which would stay, is started for it."""
 import glob
 import os
+import re
 import shutil
 import signal
 import socket
@@ -31,8 +32,34 @@ modules:
   mod_roster: {{}}
 """
 
+# What Debian's package makes /etc/ejabberd/ejabberd.yml of when it is installed.
+STOCK = "/usr/share/ejabberd/ejabberd.yml.example"
+
 LISTENER = """
   - {{port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, {options}}}"""
+
+# Not in it: nobody on the Internet is asked for a certificate.
+NO_ACME = """
+acme: {auto: false}
+"""
+
+
+def stock_config(domain, certfiles, ports):
+    """STOCK as the package installs it without an administrator's account, with a host and a
+    certificate of ours, and with other ports of loopback. ports: {5222: another}."""
+    with open(STOCK) as f:
+        text = f.read()
+    for pattern, ours in (
+            (r'  ## admin:\n  ##   user:\n  ##     - .*\n  ##     - .*\n',
+             '  admin:\n    user:\n      - ""\n'),
+            (r"(?<=\nhosts:\n)  - localhost\n", "  - %s\n" % domain),
+            (r'  - "/etc/ejabberd/ejabberd\.pem"\n',
+             "".join('  - "%s"\n' % name for name in certfiles))):
+        text, count = re.subn(pattern, lambda _: ours, text)
+        assert count == 1, "%s is not what it was: %s" % (STOCK, pattern)
+    text = re.sub(r"(?<= port: )\d+", lambda m: str(ports[int(m.group())]), text)
+    return text.replace('ip: "::"', 'ip: "127.0.0.1"') + NO_ACME
+
 
 # Evaluated when ejabberd has started; an account that is there already stays as it is.
 ACCOUNT = 'ejabberd_auth:try_register(<<"{user}">>, <<"{domain}">>, <<"{password}">>).\n'
@@ -47,17 +74,19 @@ class Ejabberd:
     """A domain with its accounts, reached in several ways, each on a port of its own:
     port and proxy_port (the same behind the PROXY protocol, of both versions) require no
     TLS; they offer STARTTLS if there is a certificate. With one there are starttls_port,
-    where STARTTLS is required, and direct_port, which is TLS from the first byte."""
+    where STARTTLS is required, and direct_port, which is TLS from the first byte.
 
-    def __init__(self, domain="ejabberd.fake", accounts=None, cert=None, key=None):
+    Or, stock, as Debian installs it: STARTTLS is required on port, and there is direct_port."""
+
+    def __init__(self, domain="ejabberd.fake", accounts=None, cert=None, key=None, stock=False):
         self.domain, self.accounts = domain, dict(accounts or ACCOUNTS)
         self.root = tempfile.mkdtemp(prefix="bosh-ejabberd-")
         self.port, self.proxy_port, self.starttls_port, self.direct_port = procfs.free_ports(4)
         self._marker = "BOSH_LIVE_TEST=" + uuid.uuid4().hex
         self._process = None
         certfiles = [self._copy(f) for f in (cert, key) if f]
-        self._write("ejabberd.yml", CONFIG.format(domain=domain, certfiles=certfiles,
-                                                  listeners=self._listeners(bool(cert))))
+        self._write("ejabberd.yml", self._stock_config(certfiles) if stock else CONFIG.format(
+            domain=domain, certfiles=certfiles, listeners=self._listeners(bool(cert))))
         self._write("started.erl", "".join(
             ACCOUNT.format(user=user, domain=domain, password=password)
             for user, password in self.accounts.items())
@@ -77,6 +106,12 @@ class Ejabberd:
     def _copy(self, file):
         """The caller's file may be one that ejabberd has no right to read."""
         return shutil.copy(file, self.root)
+
+    def _stock_config(self, certfiles):
+        others = (5269, 5443, 5280, 3478, 1883)
+        ports = dict(zip(others, procfs.free_ports(len(others))))
+        return stock_config(self.domain, certfiles,
+                            {5222: self.port, 5223: self.direct_port, **ports})
 
     def _listeners(self, with_tls):
         plain = "starttls: true" if with_tls else "starttls: false"

@@ -1,7 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""How many connections are being made to one XMPP domain at a time, and how soon again one
-that nobody answers is tried. Servers that are not there are listeners nobody accepts from: the
-kernel throws away what comes for them, as a machine that is off does."""
+"""How many connections are being made to one XMPP domain at a time, how soon again one that
+nobody answers is tried, and how often the log says so."""
 import contextlib
 import socket
 import threading
@@ -17,6 +16,7 @@ from dns import NODATA, SERVFAIL, SILENCE, Dns
 from fakeserver import FEATURES_LOGIN
 from resolver import Resolver
 from strictxml import STREAMS
+from tlsfront import TlsFront
 from waiting import PATIENCE, until
 
 needs_dns = pytest.mark.skipif(
@@ -27,64 +27,6 @@ FAILED = ("terminate", "remote-connection-failed")
 DOMAIN = "echo.x.fake"
 CLIENT, CLIENTS = "_xmpp-client._tcp." + DOMAIN, "_xmpps-client._tcp." + DOMAIN
 TOLD = "BOSH1018"  # sessions are refused without another try
-SYN_SENT = "02"
-
-
-class BlackHole:
-    """Its queue is full, so whoever connects gets no answer at all. It sees who tries."""
-
-    def __init__(self, host="127.0.0.1", port=0):
-        self.listener = socket.create_server((host, port), backlog=0)
-        self.host, self.port = self.listener.getsockname()
-        self.fillers, self.tried, self.most = [], set(), 0
-        while self._fill():
-            pass
-        self.first = set(self._connecting())
-        self._stopping = False
-        self.thread = threading.Thread(target=self._look, daemon=True)
-        self.thread.start()
-
-    def _fill(self):
-        s = socket.socket()
-        s.settimeout(0.3)
-        self.fillers.append(s)
-        with contextlib.suppress(TimeoutError):
-            s.connect((self.host, self.port))
-            return True
-        return False
-
-    def _connecting(self):
-        """The local ports of those whose SYN has no answer yet."""
-        there = "%s:%04X" % ("".join("%02X" % int(b) for b in self.host.split(".")[::-1]),
-                             self.port)
-        with open("/proc/net/tcp") as f:
-            rows = [line.split() for line in f]
-        return [row[1] for row in rows if row[2] == there and row[3] == SYN_SENT]
-
-    def _look(self):
-        while not self._stopping:
-            now = set(self._connecting()) - self.first
-            self.tried |= now
-            self.most = max(self.most, len(now))
-            time.sleep(0.02)
-
-    def stop(self):
-        self._stopping = True
-        self.thread.join(10)
-        for s in self.fillers + [self.listener]:
-            s.close()
-
-
-@pytest.fixture
-def black_hole():
-    made = []
-
-    def make(*args, **how):
-        made.append(BlackHole(*args, **how))
-        return made[-1]
-    yield make
-    for hole in made:
-        hole.stop()
 
 
 @pytest.fixture
@@ -405,3 +347,37 @@ def test_fixed_address_of_this_machine_is_always_tried(make_httpd, fake, black_h
         assert outcomes(ask(endpoint, "far.fake")) == [FAILED]
         assert len(hole.tried) == count
     assert TOLD not in server.log_text()
+
+
+# ---- told once, and not each time --------------------------------------------------------------
+
+
+def test_log_tells_once_in_a_while_who_cannot_be_reached_or_trusted(
+        make_httpd, fake, ask, authority):
+    """Fifty sessions for each within seconds; each is one line in ten seconds."""
+    front = TlsFront(fake.port, *authority.issue(dns=["wrong.fake"]))
+    server = make_httpd(
+        domains=[("refused.fake", "xmpp://127.0.0.1:1"),
+                 ("bad.fake", "xmpp://127.0.0.1:%d tls=required" % front.port)],
+        log_level="notice bosh:info", extra='BoshTLSCACertificateFile "%s"' % authority.file)
+    endpoint = bosh.Endpoint(server.port)
+    began = time.monotonic()
+
+    def told(words):
+        return [line for line in server.log_text().splitlines()
+                if "BOSH1001" in line and words in line]
+
+    def may_be():
+        return 1 + (time.monotonic() - began) // 10
+
+    try:
+        for domain, words in (("refused.fake", "Connection refused"), ("bad.fake", "wrong.fake")):
+            assert outcomes(ask(endpoint, domain, 50)) == 50 * [FAILED]
+            assert 1 <= len(told(words)) <= may_be(), told(words)
+            assert "[bosh:error]" in told(words)[0]
+        assert front.accepted == 50
+        until(lambda: outcomes(ask(endpoint, "bad.fake")) == [FAILED]
+              and len(told("wrong.fake")) == 2, 20, "the next line", every=0.5)
+        assert may_be() > 1
+    finally:
+        front.stop()

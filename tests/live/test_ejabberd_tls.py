@@ -4,7 +4,6 @@ import pytest
 
 import bosh
 from acquaintances import chat, pair
-from authority import new_authority
 from conftest import end_server, need_module, run_server
 from ejabberd import Ejabberd
 from httpd import MODULES, Httpd
@@ -14,19 +13,6 @@ from waiting import until
 BEYOND = "2001:db8::7"
 BEHIND_A_PROXY = ('RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1\n'
                   'RequestHeader set X-Forwarded-For "%s" early' % BEYOND)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    with new_authority() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def stranger():
-    """An authority that the certificate is not from."""
-    with new_authority() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -272,6 +272,54 @@ def test_full_manager_says_so_now_and_then(make_httpd, fake):
     assert 1 <= server.log_text().count("no more sessions") <= 3
 
 
+# ---- who asks for a domain that is not on the list ---------------------------------------------
+
+
+def refusals(server, level):
+    return [line for line in server.log_text().splitlines()
+            if "[bosh:%s]" % level in line and "BOSH3001" in line]
+
+
+def create(endpoint, to):
+    answer = endpoint.wire().ask(body_bytes(rid=100, to=to, ver="1.11", wait=1, hold=1))
+    assert answer.condition == "host-unknown"
+
+
+def test_domain_that_is_not_listed_is_named_once_in_a_while(make_httpd):
+    """Somebody may have forgotten it; and anybody can ask for anything, as fast as they like."""
+    server = make_httpd(log_level="notice bosh:info")
+    endpoint = bosh.Endpoint(server.port)
+    began = time.monotonic()
+    create(endpoint, "Chat.example")
+    line, = refusals(server, "warn")
+    assert line.endswith("refused, host-unknown: BoshDomain does not list 'Chat.example'")
+    for n in range(50):
+        create(endpoint, "%d.example" % n)
+    assert len(refusals(server, "warn")) <= 1 + (time.monotonic() - began) // 10
+    assert len(refusals(server, "warn") + refusals(server, "info")) == 51
+
+
+def test_stream_to_a_domain_that_is_not_listed_is_told_too(make_httpd, fake, new_session):
+    server = make_httpd(log_level="notice bosh:warn")
+    session = new_session(bosh.Endpoint(server.port)).open("echo.fake")
+    session.ask(to="chat.example", xml_lang="en", xmpp_version="1.0")
+    assert "'chat.example'" in refusals(server, "warn")[0]
+
+
+@pytest.mark.parametrize("to, told", [
+    ("b\u00fccher.example", r"'b\xc3\xbccher.example'"), ('a"b\\c', r"""'a"b\\c'"""),
+    ("a\nforged\x7f\u202e", r"'a\nforged\x7f\xe2\x80\xae'"), ("%s%n%p", "'%s%n%p'"),
+    ("x" * 101, "'" + "x" * 100 + "...'"), ("x" * 100, "'" + "x" * 100 + "'"),
+    ("\U0001f339" * 5000, "'" + r"\xf0\x9f\x8c\xb9" * 25 + "...'")],
+    ids=["utf-8", "quotes", "controls", "format", "long", "not-long", "huge"])
+def test_name_that_is_not_listed_does_no_harm_in_the_log(site, to, told):
+    before = site.httpd.count_log("BOSH3001")
+    create(site.main, to)
+    assert site.httpd.count_log("BOSH3001") == before + 1
+    line = [x for x in site.httpd.log_text().splitlines() if "BOSH3001" in x][-1]
+    assert line.endswith("BoshDomain does not list " + told)
+
+
 def test_no_message_above_warning_in_ordinary_life(site, fake, new_session):
     since = site.httpd.log_size()
     session = new_session(site.main).login("echo.fake", "u", "p")

@@ -168,6 +168,14 @@ def test_connector_asks_the_name_server(named, fake, new_session):
     assert server.count(HOST, "A") == 1 and server.count(HOST, "AAAA") == 1
 
 
+@needs_root
+def test_name_with_addresses_of_both_families_is_looked_for_at_both(named, fake, new_session):
+    """The scripted server is at 127.0.0.1 only."""
+    web, server, _ = named({HOST: {"A": ["127.0.0.1"], "AAAA": ["::1"]}})
+    assert log_in(web, new_session).jid
+    assert fake.connection().to == "echo.fake"
+
+
 def end_of_a_session(web, new_session):
     """Of one whose server cannot be reached: the condition."""
     session = new_session(bosh.Endpoint(web.port))
@@ -210,4 +218,4 @@ def test_name_server_that_is_silent_is_given_up(named, new_session):
     started = time.monotonic()
     assert end_of_a_session(web, new_session) == "remote-connection-failed"
     assert time.monotonic() - started < 9 * PATIENCE
-    assert server.count(HOST, "A") == 2
+    assert server.count(HOST, "A") == 4  # twice with AAAA, and twice by itself

@@ -8,6 +8,7 @@ import pytest
 
 import bosh
 from authority import new_authority
+from families import needs_ipv6
 from strictxml import SASL
 from tlsfront import OFFERED, REQUIRED, TlsFront
 from waiting import until
@@ -43,9 +44,9 @@ def fronts(fake_server):
 @pytest.fixture
 def reach(make_httpd, prosody, fake_server, ca):
     """An httpd that finds the domain at that front; options go behind the address."""
-    def make(front, options="tls=required", domain="echo.fake", scheme=None, extra=""):
+    def make(front, options="tls=required", domain="echo.fake", scheme=None, extra="", host=None):
         scheme = scheme or ("xmpps" if front.mode == "direct" else "xmpp")
-        address = "%s://127.0.0.1:%d %s" % (scheme, front.port, options)
+        address = "%s://%s:%d %s" % (scheme, host or "127.0.0.1", front.port, options)
         return make_httpd(domains=[(domain, address)],
                           extra='BoshTLSCACertificateFile "%s"\n%s' % (ca.file, extra))
     return make
@@ -95,6 +96,30 @@ def test_large_stanzas_pass_through_tls(reach, fronts, ca, new_session, fake, si
     for n in range(3):
         session.send_message("echo.fake", "%d" % n * size)
         session.wait_message("%d" % n * size)
+
+
+@needs_ipv6
+@pytest.mark.parametrize("mode,options", [("starttls", "tls=required"), ("direct", ""),
+                                          ("plain", "")])
+def test_fixed_ipv6_address(reach, fronts, ca, new_session, fake, mode, options):
+    """As plain as other addresses of this machine, unless it is to be otherwise."""
+    front = fronts(*ca.issue(dns=["echo.fake"]), mode=mode, host="::1")
+    chat(bosh.Endpoint(reach(front, options, host="[::1]").port), new_session)
+    assert (front.carried, len(front.protocols)) == (1, mode != "plain")
+
+
+@needs_ipv6
+def test_localhost_has_an_ipv6_address_too(reach, fronts, new_session, fake):
+    front = fronts(mode="plain", host="::1")
+    chat(bosh.Endpoint(reach(front, "", host="localhost").port), new_session)
+    assert front.carried == 1
+
+
+def test_mapped_address_is_not_taken_for_this_machine(reach, fronts, ca, new_session, fake):
+    """It is reached, and over TLS only."""
+    front = fronts(*ca.issue(dns=["echo.fake"]), features=OFFERED)
+    chat(bosh.Endpoint(reach(front, "", host="[::ffff:127.0.0.1]").port), new_session)
+    assert len(front.protocols) == 1
 
 
 def test_good_bye_over_tls(reach, fronts, ca, new_session, fake):
@@ -321,6 +346,16 @@ def test_see_other_host_of_who_proved_nothing_is_not_followed(reach, fronts, fak
     assert second.accepted == 0
 
 
+def test_server_of_this_machine_may_name_another_port_of_it(reach, fronts, fake):
+    plain = None, None, "plain"
+    r = Redirected(reach, fronts, fake, plain, plain, options="")
+    r.connection(1).greet()
+    answer = r.wire.answer()
+    assert answer.type is None and answer.body.get("sid")
+    assert r.connection(1).headers[0]["to"] == "puppet.fake"
+    assert (r.first.accepted, r.second.accepted) == (1, 1)
+
+
 def test_server_of_this_machine_leads_to_no_other(reach, fronts, fake):
     """It is spoken to in the clear. Outside, everybody would hear that."""
     server = reach(fronts(mode="plain"), "", domain="puppet.fake")
@@ -345,6 +380,19 @@ def test_streams_to_a_domain_are_limited(reach, fronts, ca, new_session, fake):
     until(lambda: new_session(endpoint).create("echo.fake").type is None, 10, "room")
     second.send_message("echo.fake", "still here")
     second.wait_message("still here")
+
+
+def test_streams_that_begin_within_a_minute_are_limited(reach, fronts, ca, new_session, fake):
+    """Also if they are gone again. Nobody else is concerned."""
+    front = fronts(*ca.issue(dns=["echo.fake", "crumbs.fake"]))
+    server = reach(front, "tls=required new=2", domain="*.fake")
+    endpoint = bosh.Endpoint(server.port)
+    for _ in range(2):
+        new_session(endpoint).open("echo.fake").terminate()
+    until(lambda: server.count_log("BOSH1003") == 2, 5, "both to be gone")
+    refused(server, endpoint, new_session, "new= allows")
+    assert front.accepted == 2
+    new_session(endpoint).open("crumbs.fake")
 
 
 @pytest.mark.parametrize("mode", ["plain", "starttls"])

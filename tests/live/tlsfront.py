@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 
+from families import family_of
 from strictxml import CLIENT, STREAMS
 
 TLS = "urn:ietf:params:xml:ns:xmpp-tls"
@@ -38,8 +39,8 @@ class TlsFront:
             self._listener = socket.create_server(path, family=socket.AF_UNIX)
             os.chmod(path, 0o777)
         else:
-            self._listener = socket.create_server((host, port))
-            self.port = self._listener.getsockname()[1]
+            self._listener = socket.create_server((host, port), family=family_of(host))
+            self.host, self.port = self._listener.getsockname()[:2]
         self._spawn(self._accept)
 
     def _context(self, cert, key):

@@ -56,6 +56,62 @@ static void counts_streams_of_each_domain(void **state)
     domains_leave(&all, &b); /* once more is nothing */
 }
 
+static void leave_one_that_began(const char *name, bool may, bosh_msec_t now)
+{
+    visit_t v = join(name);
+
+    assert_int_equal(domains_begin(&v, 3, now), may);
+    domains_leave(&all, &v);
+}
+
+/* Also of those that have left meanwhile. */
+static void lets_so_many_begin_within_a_minute(void **state)
+{
+    const bosh_msec_t first = 100000, last = first + DOMAINS_WINDOW_MS;
+
+    (void)state;
+    leave_one_that_began("a.example", true, first);
+    leave_one_that_began("a.example", true, first + 1);
+    leave_one_that_began("a.example", true, last - 1);
+    leave_one_that_began("a.example", false, last - 1);
+    leave_one_that_began("b.example", true, last - 1);
+    leave_one_that_began("a.example", true, last);
+    assert_int_equal(all.count, 2);
+    domains_tick(&all, last + DOMAINS_WINDOW_MS - 2);
+    assert_int_equal(all.count, 2); /* both count still */
+    domains_tick(&all, last + 2 * DOMAINS_WINDOW_MS);
+}
+
+static void limit_that_is_lowered_holds_at_once(void **state)
+{
+    visit_t v = join("a.example");
+
+    (void)state;
+    assert_true(domains_begin(&v, 0, 100000)); /* not counted */
+    for (unsigned n = 0; n < 5; n++) {
+        assert_true(domains_begin(&v, 5, 100000));
+    }
+    assert_false(domains_begin(&v, 4, 100000));
+    assert_true(domains_begin(&v, 0, 100000));
+    assert_true(domains_begin(&v, 6, 100000));
+    domains_tick(&all, 300000); /* who is there stays */
+    assert_int_equal(domains_streams(&v), 1);
+    domains_leave(&all, &v);
+}
+
+static void nobody_is_kept_for_a_count_that_is_over(void **state)
+{
+    char name[32];
+
+    (void)state;
+    for (unsigned n = 0; n < MANY; n++) {
+        snprintf(name, sizeof(name), "%u.example", n);
+        leave_one_that_began(name, true, 100000 + n);
+    }
+    assert_int_equal(all.count, MANY);
+    domains_tick(&all, 100000 + MANY + DOMAINS_WINDOW_MS);
+}
+
 static void lets_so_many_connect_and_no_more(void **state)
 {
     visit_t v[4];
@@ -250,6 +306,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(counts_streams_of_each_domain),
+        TEST(lets_so_many_begin_within_a_minute),
+        TEST(limit_that_is_lowered_holds_at_once),
+        TEST(nobody_is_kept_for_a_count_that_is_over),
         TEST(lets_so_many_connect_and_no_more),
         TEST(serves_who_came_first),
         TEST(one_domain_does_not_wait_for_another),

@@ -165,6 +165,40 @@ static void nothing_of_another_family_is_public(void **state)
     assert_false(policy_is_public(&a));
 }
 
+/* Of the addresses that stand for IPv4 ones none is: passwords must not go there in the clear on
+ * the word of whoever translates them. */
+static void loopback_is_what_the_kernel_keeps_to_itself(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_loopback;
+    } rows[] = {
+        { "127.0.0.0", true },
+        { "127.255.255.255", true },
+        { "126.255.255.255", false },
+        { "128.0.0.0", false },
+        { "0.0.0.0", false },
+        { "::1", true },
+        { "::", false },
+        { "::2", false },
+        { "7f00::1", false },
+        { "::ffff:127.0.0.1", false },
+        { "::127.0.0.1", false },
+        { "64:ff9b::127.0.0.1", false },
+        { "2002:7f00:1::", false },
+        { "fe80::1", false },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT(rows); i++) {
+        address_t a = address(rows[i].text);
+
+        if (policy_is_loopback(&a) != rows[i].is_loopback) {
+            fail_msg("%s is%s taken for loopback", rows[i].text, rows[i].is_loopback ? " not" : "");
+        }
+    }
+}
+
 static void check_in(const char *net, const char *text, bool is_in)
 {
     bosh_network_t n = network(net);
@@ -255,6 +289,7 @@ int main(void)
         cmocka_unit_test(special_ipv6_is_not_public_from_its_first_to_its_last_address),
         cmocka_unit_test(embedded_ipv4_is_judged_as_itself),
         cmocka_unit_test(nothing_of_another_family_is_public),
+        cmocka_unit_test(loopback_is_what_the_kernel_keeps_to_itself),
         cmocka_unit_test(networks_hold_what_is_within_their_bounds),
         cmocka_unit_test(networks_hold_addresses_of_their_own_family),
         cmocka_unit_test(mapped_addresses_are_ipv4),

@@ -357,6 +357,10 @@ static const dns_rule_t silent[] = {
       { "1 0 5222 one.example", "2 0 5222 quiet-host.example" } },
     { "quiet-host.example", DNS_A, DNS_SILENT, 0, { NULL } },
     { "one.example", DNS_A, 0, 0, { "192.0.2.1" } },
+    { "four.example", DNS_A, 0, 0, { "192.0.2.4" } },
+    { "four.example", DNS_AAAA, DNS_SILENT, 0, { NULL } },
+    { "six.example", DNS_A, DNS_SILENT, 0, { NULL } },
+    { "six.example", DNS_AAAA, 0, 0, { "2001:db8::6" } },
     { 0 },
 };
 
@@ -391,6 +395,37 @@ static void nobody_waits_for_silence_for_longer_than_eight_seconds(void **state)
     assert_null(k.names->services);
     assert_non_null(k.names->questions); /* c-ares has not given up */
     end();
+}
+
+static void find_half(const char *domain, const char *address)
+{
+    result_t r = { 0 };
+
+    begin(silent, 60000);
+    names_find_service(k.names, domain, false, true, on_found, &r);
+    for (bosh_msec_t until = bosh_now() + PATIENCE;
+         dns_count(&dns, domain, DNS_A) + dns_count(&dns, domain, DNS_AAAA) < 2
+         && bosh_now() < until;) {
+        turn();
+    }
+    skew = FAMILIES_MS - BOSH_SEC(1);
+    turn();
+    assert_int_equal(r.calls, 0);
+    skew = FAMILIES_MS;
+    wait_calls(&r, 1);
+    assert_int_equal(r.n, 1);
+    check_target(&r, 0, address, 5222, false);
+    skew = QUESTION_MS + 1;
+    turn();
+    assert_int_equal(r.calls, 1);
+    end();
+}
+
+static void silence_about_one_family_does_not_hide_the_other(void **state)
+{
+    (void)state;
+    find_half("four.example", "192.0.2.4");
+    find_half("six.example", "2001:db8::6");
 }
 
 static void who_has_an_address_does_not_wait_for_all(void **state)
@@ -810,6 +845,7 @@ int main(void)
         cmocka_unit_test(a_failure_is_not_taken_for_no_records),
         cmocka_unit_test(silence_is_told_from_absence),
         cmocka_unit_test(nobody_waits_for_silence_for_longer_than_eight_seconds),
+        cmocka_unit_test(silence_about_one_family_does_not_hide_the_other),
         cmocka_unit_test(who_has_an_address_does_not_wait_for_all),
         cmocka_unit_test(without_any_name_server_there_are_words),
         cmocka_unit_test(aliases_are_followed),

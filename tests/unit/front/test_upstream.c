@@ -54,6 +54,7 @@ static int set_up(void **state)
     memset(&up, 0, sizeof(up));
     connection.client_ip = connection.local_ip = here;
     request.useragent_ip = here;
+    request.pool = pool;
     return 0;
 }
 
@@ -126,6 +127,7 @@ static void all_that_is_configured_goes_along(void **state)
     d->verify = 0;
     d->proxy = 2;
     d->max = 7;
+    d->max_new = 8;
     conf.ca_file = "/ca.pem";
     conf.ca_path = "/certs";
     assert_int_equal(fill("b.a.example", NULL), BOSH_COND_NONE);
@@ -135,6 +137,7 @@ static void all_that_is_configured_goes_along(void **state)
     assert_int_equal(up.verify, 0);
     assert_int_equal(up.proxy, 2);
     assert_int_equal(up.max_streams, 7);
+    assert_int_equal(up.max_new, 8);
     assert_string_equal(up.ca_file, "/ca.pem");
     assert_string_equal(up.ca_path, "/certs");
     assert_memory_equal(&up.networks[0], n, sizeof(*n));

@@ -1,32 +1,21 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A Prosody as Debian installs it, which requires encryption of clients."""
+"""XMPP servers as Debian installs them, which require encryption of clients. They are given a
+domain and a certificate for it, and ports of the test's own, and nothing else; httpd knows of
+them what the README says."""
 import pytest
 
 import bosh
 from acquaintances import chat, pair
-from authority import new_authority
 from conftest import end_server, need_module, run_server
+from ejabberd import Ejabberd
 from httpd import Httpd
 from prosody import Prosody
 
 
-@pytest.fixture(scope="module")
-def authority():
-    with new_authority() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def stranger():
-    """An authority that the certificate is not from."""
-    with new_authority() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def stock(authority):
-    cert, key = authority.issue(dns=["prosody.fake"])
-    server = Prosody("prosody.fake", stock=True, cert=cert, key=key)
+@pytest.fixture(scope="module", params=[Prosody, Ejabberd], ids=["prosody", "ejabberd"])
+def stock(request, authority):
+    cert, key = authority.issue(dns=["stock.fake"])
+    server = request.param("stock.fake", stock=True, cert=cert, key=key)
     try:
         yield server.start()
     finally:
@@ -78,7 +67,7 @@ def test_certificate_of_a_stranger_is_not_accepted(stock, httpd, new_session, wa
 
 
 def test_client_is_told_that_it_cannot_log_in_without_encryption(stock, httpd, new_session):
-    """With tls=off Prosody offers no mechanism; it never sees the password by that."""
+    """With tls=off there is no mechanism on offer; the server never sees the password by that."""
     session = new_session(bosh.Endpoint(httpd.port_of["off"])).open(stock.domain)
     raw = b"".join(answer.raw for answer in session.answers)
     assert b"<mechanism>" not in raw and b"starttls" not in raw
