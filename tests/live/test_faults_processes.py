@@ -252,15 +252,18 @@ def test_connector_that_cannot_be_forked_is_tried_again(make_httpd, fake, new_se
     monkeypatch.setenv("BOSH_FAULT", "connector-fork:2")
     server = make_httpd()
     endpoint = bosh.Endpoint(server.port)
-    os.kill(server.connector(), signal.SIGKILL)
-    until(lambda: server.count_log("BOSH2008"), 10, "httpd to notice")
-    assert server.connectors() == [] and server.get_static() == 200
-    until(lambda: getattr(creation(endpoint), "status", None) == 503, 30, "clients to be told")
-    until(server.connectors, 30, "the next try")
-    until(lambda: getattr(creation(endpoint, timeout=5), "status", None) == 200, 30, "its work")
+    statuses = set()
+    while 503 not in statuses:  # that second may be over before anybody has asked
+        failures = server.count_log("BOSH2008")
+        os.kill(server.connector(), signal.SIGKILL)
+        until(lambda: server.count_log("BOSH2008") > failures, 10, "httpd to notice")
+        assert failures < 5 and server.get_static() == 200
+        until(lambda: statuses.add(getattr(creation(endpoint), "status", None))
+              or server.connectors(), 30, "the next try")
+        until(lambda: getattr(creation(endpoint, timeout=5), "status", None) == 200, 30, "its work")
+    assert statuses <= {200, 503, None}
     session = new_session(endpoint).open("echo.fake")
     assert session.ask(message("echo.fake", "again")).texts() == ["again"]
-    assert server.count_log("BOSH2008") == 1
 
 
 # ---- the connector is stopped ------------------------------------------------------------------
