@@ -16,10 +16,10 @@ import pytest
 
 import bosh
 import procfs
+from blackhole import BlackHole
 from play import CLOSING, ERROR, Play, tag, text_message, texts
 from prosody import ACCOUNTS, DOMAIN, Prosody
 from strictxml import STREAMS
-from test_attempts import BlackHole
 from test_upstream_streams import Two
 from waiting import PATIENCE, until
 
