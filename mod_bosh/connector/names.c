@@ -180,23 +180,38 @@ static void end_patience(names_t *n)
 
 /* ---- addresses of one name ---------------------------------------------- */
 
-static unsigned copy_addresses(const struct ares_addrinfo *info, uint16_t port, address_t *list)
+/* The next of that family, from *node on. */
+static bool take(const struct ares_addrinfo_node **node, int family, address_t *a)
 {
-    unsigned n = 0;
+    for (; *node; *node = (*node)->ai_next) {
+        if ((*node)->ai_family == family) {
+            const void *sa = (*node)->ai_addr;
 
-    for (const struct ares_addrinfo_node *a = info->nodes; a && n < MAX_ADDRESSES; a = a->ai_next) {
-        if (a->ai_family == AF_INET) {
-            memcpy(list[n].bytes, &((struct sockaddr_in *)(void *)a->ai_addr)->sin_addr, 4);
+            *a = (address_t){ .family = family };
+            if (family == AF_INET) {
+                memcpy(a->bytes, &((const struct sockaddr_in *)sa)->sin_addr, 4);
+            }
+            else {
+                memcpy(a->bytes, &((const struct sockaddr_in6 *)sa)->sin6_addr, 16);
+            }
+            *node = (*node)->ai_next;
+            return true;
         }
-        else if (a->ai_family == AF_INET6) {
-            memcpy(list[n].bytes, &((struct sockaddr_in6 *)(void *)a->ai_addr)->sin6_addr, 16);
-        }
-        else {
-            continue;
-        }
-        list[n].family = a->ai_family;
-        list[n++].port = port;
     }
+    return false;
+}
+
+unsigned names_addresses(const struct ares_addrinfo *info, address_t *list, unsigned max)
+{
+    int first = info->nodes && info->nodes->ai_family == AF_INET ? AF_INET : AF_INET6;
+    const struct ares_addrinfo_node *one = info->nodes, *other = info->nodes;
+    unsigned n = 0, before;
+
+    do {
+        before = n;
+        n += n < max && take(&one, first, &list[n]);
+        n += n < max && take(&other, first == AF_INET ? AF_INET6 : AF_INET, &list[n]);
+    } while (n > before);
     return n;
 }
 
@@ -204,9 +219,12 @@ static void on_found(question_t *q, int status, const struct ares_addrinfo *info
                      const struct ares_srv_reply *srv)
 {
     address_t list[MAX_ADDRESSES];
-    unsigned n = info ? copy_addresses(info, q->port, list) : 0;
+    unsigned n = info ? names_addresses(info, list, MAX_ADDRESSES) : 0;
 
     (void)srv;
+    for (unsigned i = 0; i < n; i++) {
+        list[i].port = q->port;
+    }
     q->found(q->baton, list, n,
              status == ARES_SUCCESS  ? NULL
              : status == ARES_ENOMEM ? names_no_memory

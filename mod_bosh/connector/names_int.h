@@ -101,6 +101,10 @@ question_t *question_new(names_t *n, channel_kind_t kind, answered_fn *answered,
 void question_ask_addresses(question_t *q, const char *host);
 void question_ask_srv(question_t *q, const char *name);
 void questions_forget(names_t *n, const void *baton);
+/* Puts at most max addresses into list; returns how many. c-ares has them sorted (RFC 6724): IPv6
+ * first where this machine has a way there, else IPv4. Here they alternate, so that one family that
+ * leads nowhere does not use up all tries (RFC 8305, section 4). */
+unsigned names_addresses(const struct ares_addrinfo *info, address_t *list, unsigned max);
 
 /* ---- service.c ---------------------------------------------------------- */
 

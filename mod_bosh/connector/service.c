@@ -138,49 +138,13 @@ static void add(service_t *s, const address_t *a)
     s->of[s->n++] = s->at;
 }
 
-/* The next of that family, from *node on. */
-static bool take(const struct ares_addrinfo_node **node, int family, address_t *a)
-{
-    for (; *node; *node = (*node)->ai_next) {
-        if ((*node)->ai_family == family) {
-            const void *sa = (*node)->ai_addr;
-
-            *a = (address_t){ .family = family };
-            if (family == AF_INET) {
-                memcpy(a->bytes, &((const struct sockaddr_in *)sa)->sin_addr, 4);
-            }
-            else {
-                memcpy(a->bytes, &((const struct sockaddr_in6 *)sa)->sin6_addr, 16);
-            }
-            *node = (*node)->ai_next;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* c-ares has them sorted (RFC 6724): IPv6 first where this machine has a way there, else IPv4.
- * Alternating, so that one family that leads nowhere does not use up all tries (RFC 8305, 4). */
 static void add_all(service_t *s, const struct ares_addrinfo *info)
 {
-    unsigned room = room_for_target(s);
-    int first = info->nodes && info->nodes->ai_family == AF_INET ? AF_INET : AF_INET6;
-    const struct ares_addrinfo_node *one = info->nodes, *other = info->nodes;
-    address_t a;
-    bool more = true;
+    address_t list[MAX_ADDRESSES];
+    unsigned n = names_addresses(info, list, room_for_target(s));
 
-    while (more) {
-        more = false;
-        if (room > 0 && take(&one, first, &a)) {
-            add(s, &a);
-            room--;
-            more = true;
-        }
-        if (room > 0 && take(&other, first == AF_INET ? AF_INET6 : AF_INET, &a)) {
-            add(s, &a);
-            room--;
-            more = true;
-        }
+    for (unsigned i = 0; i < n; i++) {
+        add(s, &list[i]);
     }
 }
 

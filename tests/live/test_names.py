@@ -170,8 +170,8 @@ def test_connector_asks_the_name_server(named, fake, new_session):
 
 @needs_root
 def test_name_with_addresses_of_both_families_is_looked_for_at_both(named, fake, new_session):
-    """The scripted server is at 127.0.0.1 only."""
-    web, server, _ = named({HOST: {"A": ["127.0.0.1"], "AAAA": ["::1"]}})
+    """The scripted server is at 127.0.0.1 only; more of the others than are tried at all."""
+    web, server, _ = named({HOST: {"A": ["127.0.0.1"], "AAAA": ["::1"] * 9}})
     assert log_in(web, new_session).jid
     assert fake.connection().to == "echo.fake"
 
