@@ -13,8 +13,8 @@
 /* How long the server may take to read it all. */
 #define BOUNCE_MS BOSH_SEC(5)
 
-/* Reads of the last look. */
-#define LOOK_READS 4
+/* That the last look sees. */
+#define LOOK_BYTES (4 * IO_SIZE)
 
 void bounce_begin(c2s_t *c)
 {
@@ -52,7 +52,7 @@ static bool bounce_some(c2s_t *c)
         bosh_buf_free(&c->down);
     }
     else {
-        if (!down_look(c, LOOK_READS)) {
+        if (!down_look(c, LOOK_BYTES)) {
             return false;
         }
         finish(c);

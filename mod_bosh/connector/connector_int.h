@@ -304,8 +304,8 @@ extern const bosh_stream_events_t down_events;
 bool down_begins(bosh_str_t xml, const char *start);
 /* The socket is readable. */
 void down_ready(c2s_t *c);
-/* Reads what is there, so many times at most. False: c is gone. */
-bool down_look(c2s_t *c, unsigned reads);
+/* Reads what is there, about so many bytes at most. False: c is gone. */
+bool down_look(c2s_t *c, size_t bytes);
 /* Gives c->down to the store, or keeps it and stops reading. */
 bosh_put_t down_put(c2s_t *c);
 

@@ -204,17 +204,17 @@ static void note_debt(c2s_t *c)
     }
 }
 
-/* One read. False: c is gone. */
-static bool read_once(c2s_t *c, bool *is_empty)
+/* One read, of *n bytes. False: c is gone. */
+static bool read_once(c2s_t *c, apr_size_t *n)
 {
-    apr_size_t n = IO_SIZE;
-    apr_status_t rv = link_recv(&c->link, c->k->io, &n);
+    apr_status_t rv;
 
-    *is_empty = n == 0;
+    *n = IO_SIZE;
+    rv = link_recv(&c->link, c->k->io, n);
     note_debt(c);
-    if (n > 0) {
+    if (*n > 0) {
         BOSH_CRASH_POINT("bytes-read-down");
-        return feed(c, c->k->io, n);
+        return feed(c, c->k->io, *n);
     }
     if (rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) {
         return true;
@@ -230,25 +230,29 @@ static bool read_once(c2s_t *c, bool *is_empty)
 
 void down_ready(c2s_t *c)
 {
-    bool is_empty;
+    apr_size_t n;
 
     if (c->state == BOUNCING) {
         /* Not asked for: nobody is there any more to take a bounce. */
         c2s_end(c, c->condition, c->reason);
         return;
     }
-    while (read_once(c, &is_empty) && (c->watch.events & APR_POLLIN) && link_has_more(&c->link)) {
+    while (read_once(c, &n) && (c->watch.events & APR_POLLIN) && link_has_more(&c->link)) {
     }
 }
 
-bool down_look(c2s_t *c, unsigned reads)
-{
-    bool is_empty = false;
+/* TLS gives a record at a time, and most are small; but each costs something. */
+#define LEAST_BYTES 128
 
-    while (reads-- > 0 && !is_empty) {
-        if (!read_once(c, &is_empty)) {
+bool down_look(c2s_t *c, size_t bytes)
+{
+    apr_size_t n = LEAST_BYTES;
+
+    for (size_t seen = 0; n > 0 && seen < bytes;) {
+        if (!read_once(c, &n)) {
             return false;
         }
+        seen += n > LEAST_BYTES ? n : LEAST_BYTES;
     }
     return true;
 }

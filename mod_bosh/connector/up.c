@@ -8,7 +8,7 @@
 #include "connector_int.h"
 
 /* More than the kernel keeps for a connection that is dead. */
-#define LAST_READS 128
+#define LAST_BYTES (128 * IO_SIZE)
 
 /* RFC 6120 section 4.7.1: who somebody is need not be told to the whole way. Where TLS is no
  * must, this stream may be the one that stays. */
@@ -33,7 +33,7 @@ static void lost(c2s_t *c)
     if (c->state == SECURING) {
         connect_failed(c, "the connection broke before the stream was there");
     }
-    else if (c->state != STREAMING || down_look(c, LAST_READS)) {
+    else if (c->state != STREAMING || down_look(c, LAST_BYTES)) {
         c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
     }
 }
