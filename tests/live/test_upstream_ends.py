@@ -178,11 +178,15 @@ class Slammer:
 
 
 class Nobody:
+    """Has the port, so that no other does, and does not listen."""
+
     def __init__(self):
-        self.host, self.port = "127.0.0.1", procfs.free_ports(1)[0]
+        self.sock = socket.socket()
+        self.sock.bind(("127.0.0.1", 0))
+        self.host, self.port = self.sock.getsockname()
 
     def stop(self):
-        pass
+        self.sock.close()
 
 
 # What is at the other end, and how long that takes: the client that waits is told then.
