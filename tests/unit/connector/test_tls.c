@@ -201,18 +201,86 @@ static void refuses_another_protocol(void **state)
     pair_close(&p);
 }
 
+/* Free of this, OpenSSL would not let the session be resumed. */
+static void part_well(SSL *ssl)
+{
+    SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
+/* A client of OpenSSL's own, that would like to go on with the session of the one before.
+ * Says whether it did, and returns its session. */
+static SSL_SESSION *visit(SSL_CTX *clients, SSL_CTX *servers, SSL_SESSION *before, bool *resumed)
+{
+    SSL *client = SSL_new(clients), *server = SSL_new(servers);
+    SSL_SESSION *after;
+    BIO *one, *other;
+    char c;
+
+    assert_int_equal(BIO_new_bio_pair(&one, 0, &other, 0), 1);
+    SSL_set_bio(client, one, one);
+    SSL_set_bio(server, other, other);
+    SSL_set_connect_state(client);
+    SSL_set_accept_state(server);
+    if (before) {
+        assert_int_equal(SSL_set_session(client, before), 1);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        SSL_do_handshake(client);
+        SSL_do_handshake(server);
+    }
+    SSL_read(client, &c, 1); /* TLS 1.3: tickets */
+    assert_true(SSL_is_init_finished(client) && SSL_is_init_finished(server));
+    *resumed = SSL_session_reused(server);
+    after = SSL_get1_session(client);
+    part_well(client);
+    part_well(server);
+    SSL_free(client);
+    SSL_free(server);
+    ERR_clear_error();
+    return after;
+}
+
+/* Otherwise it is the server that would not. */
+static void expect_others_to_resume(SSL_CTX *servers)
+{
+    SSL_CTX *clients = SSL_CTX_new(TLS_client_method());
+    SSL_SESSION *first, *second;
+    bool resumed;
+
+    first = visit(clients, servers, NULL, &resumed);
+    assert_false(resumed);
+    second = visit(clients, servers, first, &resumed);
+    assert_true(resumed);
+    SSL_SESSION_free(first);
+    SSL_SESSION_free(second);
+    SSL_CTX_free(clients);
+}
+
+/* Servers of one context: what one of them remembers, the next one knows. */
 static void resumes_nothing(void **state)
 {
     static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+    tls_want_t want = pair_want();
     pair_t p;
 
     (void)state;
-    for (unsigned i = 0; i < 4; i++) {
-        open_version(&p, versions[i / 2]);
-        pair_say(&p, "x");
-        expect_text(&p, "x", TLS_WANTS_READ);
-        assert_int_equal(SSL_session_reused(p.ssl), 0);
-        pair_close(&p);
+    for (unsigned i = 0; i < 2; i++) {
+        SSL_CTX *ctx = context_of_version(versions[i]);
+
+        SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"test", 4);
+        expect_others_to_resume(ctx);
+        for (unsigned turn = 0; turn < 3; turn++) {
+            SSL_CTX_up_ref(ctx);
+            pair_open(&p, &want, ctx);
+            assert_int_equal(pair_handshake(&p), TLS_DONE);
+            pair_say(&p, "x");
+            expect_text(&p, "x", TLS_WANTS_READ);
+            assert_int_equal(SSL_session_reused(p.ssl), 0);
+            tls_shutdown(p.tls);
+            part_well(p.ssl);
+            pair_close(&p);
+        }
+        SSL_CTX_free(ctx);
     }
 }
 
