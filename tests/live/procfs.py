@@ -98,10 +98,11 @@ def _has_stopped(pid):
     return True
 
 
-def rss_kib(pid):
+def rss_kib(pid, which="VmRSS"):
+    """RssAnon: without files and shared memory."""
     with open("/proc/%d/status" % pid) as f:
         for line in f:
-            if line.startswith("VmRSS:"):
+            if line.startswith(which + ":"):
                 return int(line.split()[1])
     return 0
 
@@ -152,6 +153,18 @@ def has_read_all(server_port, client_port):
                     and int(fields[2].rpartition(":")[2], 16) == client_port:
                 return fields[9] != "0" and int(fields[4].partition(":")[2], 16) == 0
     return False
+
+
+def unread(server_port):
+    """Bytes that clients of this machine have not read yet of what came from that port."""
+    found = 0
+    with open("/proc/net/tcp") as f:
+        next(f)
+        for line in f:
+            fields = line.split()
+            if int(fields[2].rpartition(":")[2], 16) == server_port and fields[9] != "0":
+                found += int(fields[4].partition(":")[2], 16)
+    return found
 
 
 def owner(server_port, client_port, candidates):

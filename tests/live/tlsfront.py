@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """TLS in front of a server that has none: direct, or by STARTTLS, honest or not. Behind it
-is the scripted server, say. It keeps what it was sent in the clear, and what TLS told."""
+is the scripted server, say; as that one ends a connection, so does this one. It keeps what it
+was sent in the clear, and what TLS told."""
 import contextlib
 import os
 import re
@@ -9,6 +10,7 @@ import socket
 import ssl
 import threading
 
+import procfs
 from families import family_of
 from strictxml import CLIENT, STREAMS
 
@@ -22,14 +24,19 @@ class TlsFront:
     """mode: "direct", "starttls", or "plain" (no TLS, all goes to the backend). features:
     what is offered before TLS. reply: what is said to <starttls/>, before the handshake.
     version: "1.0", or None for none in the stream header. path: of a Unix socket, instead of
-    host and port."""
+    host and port. at: is called with each stage that a connection comes to, and its socket; if
+    it says True it has served that connection to its end. The stages: begun (the client's
+    stream header has come), header, features (ours are said), asked (<starttls/> has come),
+    proceed (said), handshake (is next), secured. record: the most that one TLS record carries.
+    torn: bytes that go below TLS before the end."""
 
     def __init__(self, backend, cert=None, key=None, mode="starttls", features=REQUIRED,
                  reply=PROCEED, version="1.0", host="127.0.0.1", port=0, context=None,
-                 proxy_lines=0, path=None):
+                 proxy_lines=0, path=None, at=lambda stage, sock: False, record=65536, torn=b""):
         self.backend, self.mode = backend, mode
         self.features, self.reply, self.version = features, reply, version
         self.proxy_lines = proxy_lines
+        self.at, self.record, self.torn = at, record, torn
         self.context = context or self._context(cert, key)
         self.clear, self.names, self.protocols, self.alpn, self.errors = [], [], [], [], []
         self.proxy = []
@@ -70,13 +77,18 @@ class TlsFront:
     def _serve(self, sock):
         try:
             sock.settimeout(20)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for _ in range(self.proxy_lines):
                 self.proxy.append(self._read_until(sock, b"\r\n", keep=False))
             if self.mode == "starttls" and not self._start_tls(sock):
                 return
             if self.mode != "plain":
+                if self.at("handshake", sock):
+                    return
                 sock = self._shake_hands(sock)
-            self._carry(sock)
+            if not self.at("secured", sock):
+                self._carry(sock)
         except (OSError, ssl.SSLError) as e:
             self.errors.append(e)
         finally:
@@ -97,20 +109,26 @@ class TlsFront:
         header = self._read_until(sock, b"?>") + self._read_until(sock, b">")
         domain = re.search(rb" to='([^']*)'", header)
         version = " version='%s'" % self.version if self.version else ""
-        features = "<stream:features>%s</stream:features>" % self.features if self.version else ""
-        sock.sendall(("<stream:stream xmlns='%s' xmlns:stream='%s' id='clear' from='%s'%s>%s" % (
-            CLIENT, STREAMS, domain.group(1).decode() if domain else "", version,
-            features)).encode())
+        if self.at("begun", sock):
+            return False
+        sock.sendall(("<stream:stream xmlns='%s' xmlns:stream='%s' id='clear' from='%s'%s>" % (
+            CLIENT, STREAMS, domain.group(1).decode() if domain else "", version)).encode())
+        if self.at("header", sock):
+            return False
+        if self.version:
+            sock.sendall(("<stream:features>%s</stream:features>" % self.features).encode())
+        if self.at("features", sock):
+            return False
         if not self.reply:
             self.clear.append(sock.recv(4096))
             return False
-        if b"<starttls" not in self._read_until(sock, b"/>"):
+        if b"<starttls" not in self._read_until(sock, b"/>") or self.at("asked", sock):
             return False
         sock.sendall(self.reply.encode())
         if not self.reply.startswith("<proceed"):
             self.clear.append(sock.recv(4096))
             return False
-        return True
+        return not self.at("proceed", sock)
 
     def _shake_hands(self, sock):
         self._open.discard(sock)
@@ -124,15 +142,26 @@ class TlsFront:
         self.carried += 1
         with socket.create_connection(("127.0.0.1", self.backend)) as back:
             sock.settimeout(None)
-            while True:
-                pending = isinstance(sock, ssl.SSLSocket) and sock.pending()
-                ready = [sock] if pending else select.select([sock, back], [], [])[0]
-                for one, other in ((sock, back), (back, sock)):
-                    if one in ready:
-                        data = one.recv(65536)
-                        if not data:
-                            return
-                        other.sendall(data)
+            end = socket.socket.close
+            try:
+                self._exchange(sock, back)
+            except ConnectionResetError:
+                end = procfs.reset
+            if self.torn:
+                os.write(sock.fileno(), self.torn)
+            end(sock)
+
+    def _exchange(self, sock, back):
+        while True:
+            pending = isinstance(sock, ssl.SSLSocket) and sock.pending()
+            ready = [sock] if pending else select.select([sock, back], [], [])[0]
+            for one, other in ((sock, back), (back, sock)):
+                if one in ready:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    for at in range(0, len(data), self.record):
+                        other.sendall(data[at:at + self.record])
 
     def said_in_the_clear(self):
         return b"".join(self.clear)
