@@ -237,7 +237,8 @@ void down_ready(c2s_t *c)
         c2s_end(c, c->condition, c->reason);
         return;
     }
-    while (read_once(c, &n) && (c->watch.events & APR_POLLIN) && link_has_more(&c->link)) {
+    /* Nothing for us in a whole read: others have their turn; the socket tells if there is more. */
+    while (read_once(c, &n) && n > 0 && (c->watch.events & APR_POLLIN) && link_has_more(&c->link)) {
     }
 }
 
