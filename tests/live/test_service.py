@@ -12,6 +12,7 @@ import dns
 import resolver
 from authority import new_authority
 from dns import NODATA, SERVFAIL, SILENCE, Dns
+from dnsmasq import Dnsmasq
 from families import needs_ipv6
 from resolver import Resolver
 from tap import Tap
@@ -45,8 +46,9 @@ def world(make_httpd, fake_server, ca):
                 stack.callback(made.stop)
                 return made
 
-            def start(self, zones, extra="BoshAddressAllow 127.0.0.0/8 ::1", options="", others=()):
-                self.dns = stack.enter_context(Dns(zones))
+            def start(self, zones, extra="BoshAddressAllow 127.0.0.0/8 ::1", options="", others=(),
+                      program=Dns):
+                self.dns = stack.enter_context(program(zones))
                 own = stack.enter_context(Resolver(self.dns.address))
                 self.httpd = make_httpd(
                     domains=[(DOMAIN, options), *others], wrapper=own.wrapper,
@@ -90,6 +92,26 @@ def test_server_is_found_by_srv(world, new_session, name, mode):
     assert front.names == [DOMAIN]  # and not the target's name
     assert world.dns.count(CLIENT, "SRV") == 1 and world.dns.count(CLIENTS, "SRV") == 1
     assert world.dns.count(DOMAIN) == 0
+
+
+@pytest.mark.parametrize("name,mode", [(CLIENT, "starttls"), (CLIENTS, "direct")],
+                         ids=["xmpp-client", "xmpps-client"])
+def test_dnsmasq_leads_to_the_second_target(world, new_session, name, mode):
+    first, second = world.front(mode=mode), world.front(mode=mode, host="127.0.0.9")
+    first.stop()
+    other = CLIENTS if name == CLIENT else CLIENT
+    endpoint = world.start({name: {"SRV": [(5, 0, first.port, "a.x.fake"),
+                                           (7, 0, second.port, "b.x.fake")]},
+                            other: {"SRV": [(0, 0, 0, ".")]},
+                            **hosts(("a", "127.0.0.1"), ("b", "127.0.0.9"))}, program=Dnsmasq)
+    chats(endpoint, new_session)
+    assert second.accepted == 1
+
+
+def test_dnsmasq_says_that_there_is_no_service(world, new_session):
+    nothing = {"SRV": [(0, 0, 0, ".")]}
+    endpoint = world.start({CLIENT: nothing, CLIENTS: nothing}, program=Dnsmasq)
+    world.fails(endpoint, new_session, "no XMPP service")
 
 
 def test_priorities_hold_across_both_kinds(world, new_session):
