@@ -135,6 +135,8 @@ def test_early_request_in_one_child_is_released_by_the_other(two, fake, new_sess
     texts = in_b.answer(2).texts()
     if "second" not in texts:
         texts += in_a.answer(2).texts()
+    if "second" not in texts:  # the first answer left before its echo came, as more was held
+        texts += in_b.ask(session.bytes()).texts()
     assert texts == ["first", "second"]
 
 
