@@ -3,6 +3,7 @@
 scripted server; those that need another configuration, or that break things, make
 their own with `make_httpd`. After every test all servers' logs are searched for
 signs of a crash."""
+import contextlib
 import os
 import resource
 import signal
@@ -14,6 +15,7 @@ import httpd
 from authority import new_authority
 from blackhole import BlackHole
 from fakeserver import FakeServer
+from oddservers import World
 from play import Play
 from prosody import ACCOUNTS, DOMAIN, Prosody
 
@@ -195,7 +197,8 @@ def black_hole():
 
 
 @pytest.fixture(scope="module")
-def authority():
+def ca():
+    """The authority whose certificates are trusted."""
     with new_authority() as found:
         yield found
 
@@ -205,6 +208,17 @@ def stranger():
     """An authority that the certificate is not from."""
     with new_authority() as found:
         yield found
+
+
+@pytest.fixture
+def odd_world(make_httpd, fake_server, ca):
+    """odd_world(*odd) is a World of oddservers.py."""
+    with contextlib.ExitStack() as stack:
+        def make(*odd):
+            made = World(make_httpd, fake_server.port, ca, *odd)
+            stack.callback(made.stop)
+            return made
+        yield make
 
 
 @pytest.fixture

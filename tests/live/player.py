@@ -9,7 +9,7 @@ import procfs
 from bosh import body_bytes, message
 from model import Model, Request, Wrong
 from strictxml import CLIENT, SASL
-from waiting import PATIENCE, until
+from waiting import until
 
 BOUND = 15      # seconds until what must come is there
 HASTY = 2       # empty requests in a row while one is held; more is overactivity (section 11)

@@ -353,13 +353,13 @@ def test_fixed_address_of_this_machine_is_always_tried(make_httpd, fake, black_h
 
 
 def test_log_tells_once_in_a_while_who_cannot_be_reached_or_trusted(
-        make_httpd, fake, ask, authority):
+        make_httpd, fake, ask, ca):
     """Fifty sessions for each within seconds; each is one line in ten seconds."""
-    front = TlsFront(fake.port, *authority.issue(dns=["wrong.fake"]))
+    front = TlsFront(fake.port, *ca.issue(dns=["wrong.fake"]))
     server = make_httpd(
         domains=[("refused.fake", "xmpp://127.0.0.1:1"),
                  ("bad.fake", "xmpp://127.0.0.1:%d tls=required" % front.port)],
-        log_level="notice bosh:info", extra='BoshTLSCACertificateFile "%s"' % authority.file)
+        log_level="notice bosh:info", extra='BoshTLSCACertificateFile "%s"' % ca.file)
     endpoint = bosh.Endpoint(server.port)
     began = time.monotonic()
 

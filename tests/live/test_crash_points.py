@@ -7,7 +7,6 @@ its end, once. (Death after every single store into the segment: unit test every
 Needs a module configured with --enable-faults: BOSH_FAULTS_MODULE names it."""
 import concurrent.futures
 import glob
-import itertools
 import os
 import re
 import signal

@@ -16,8 +16,8 @@ BEHIND_A_PROXY = ('RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0
 
 
 @pytest.fixture(scope="module")
-def ejabberd(authority):
-    cert, key = authority.issue(dns=["ejabberd.fake"])
+def ejabberd(ca):
+    cert, key = ca.issue(dns=["ejabberd.fake"])
     server = Ejabberd("ejabberd.fake", cert=cert, key=key)
     try:
         yield server.start()
@@ -47,12 +47,12 @@ def ways(ejabberd, stranger):
 
 
 @pytest.fixture(scope="module")
-def httpd(authority, stranger, ejabberd):
+def httpd(ca, stranger, ejabberd):
     need_module()
     server = run_server(Httpd(
         vhosts=ways(ejabberd, stranger),
         extra='LoadModule remoteip_module %s/mod_remoteip.so\nBoshTLSCACertificateFile "%s"'
-        % (MODULES, authority.file)))
+        % (MODULES, ca.file)))
     yield server
     end_server(server)
 

@@ -19,7 +19,7 @@ import procfs
 from bosh import body_bytes, message
 from calm import assert_calm
 from shim import Shim
-from waiting import PATIENCE, until
+from waiting import until
 
 FAULTS = os.environ.get("BOSH_FAULTS_MODULE") \
     or os.path.join(httpd.TOP, "build", "out", "faults", ".libs", "mod_bosh.so")

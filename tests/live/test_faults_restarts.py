@@ -12,11 +12,11 @@ import pytest
 import bosh
 import httpd
 import procfs
-from bosh import body_bytes, message
+from bosh import message
 from play import CLOSING, Play, bounces, text_message
 from talkers import Talkers
 from test_children import wire_in
-from waiting import PATIENCE, TooLate, until
+from waiting import PATIENCE, until
 
 FAULTS = os.environ.get("BOSH_FAULTS_MODULE") \
     or os.path.join(httpd.TOP, "build", "out", "faults", ".libs", "mod_bosh.so")

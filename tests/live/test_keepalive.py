@@ -6,10 +6,9 @@ import time
 import pytest
 
 import bosh
-from authority import new_authority
 from fakeserver import FEATURES_BIND
 from play import Play, tag
-from strictxml import SASL, STREAMS
+from strictxml import STREAMS
 from tlsfront import TlsFront
 from waiting import PATIENCE, stays_false, until
 
@@ -130,21 +129,20 @@ def test_no_space_after_the_closing_tag(act):
     stays_false(lambda: len(p.server.received) > since, 1.8, "a byte")
 
 
-def test_spaces_within_tls(start, fake, new_session):
-    with new_authority() as ca:
-        front = TlsFront(fake.port, *ca.issue(dns=["echo.fake"]))
-        try:
-            endpoint = start("tls=required keepalive=1", server="xmpp://127.0.0.1:%d" % front.port,
-                             extra='BoshTLSCACertificateFile "%s"' % ca.file)
-            session = new_session(endpoint).login("echo.fake", "user", "secret")
-            session.send_message("echo.fake", "before")
-            session.wait_message("before")
-            server = fake.connection()
-            since = len(server.received)
-            until(lambda: count_spaces(server, since) >= 2, 5 * PATIENCE, "two spaces")
-            session.send_message("echo.fake", "after")
-            session.wait_message("after")
-            assert server.not_xml is None
-            assert b" " not in front.said_in_the_clear().split(b">")[-1]
-        finally:
-            front.stop()
+def test_spaces_within_tls(start, fake, new_session, ca):
+    front = TlsFront(fake.port, *ca.issue(dns=["echo.fake"]))
+    try:
+        endpoint = start("tls=required keepalive=1", server="xmpp://127.0.0.1:%d" % front.port,
+                         extra='BoshTLSCACertificateFile "%s"' % ca.file)
+        session = new_session(endpoint).login("echo.fake", "user", "secret")
+        session.send_message("echo.fake", "before")
+        session.wait_message("before")
+        server = fake.connection()
+        since = len(server.received)
+        until(lambda: count_spaces(server, since) >= 2, 5 * PATIENCE, "two spaces")
+        session.send_message("echo.fake", "after")
+        session.wait_message("after")
+        assert server.not_xml is None
+        assert b" " not in front.said_in_the_clear().split(b">")[-1]
+    finally:
+        front.stop()

@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-import bosh
 import seeds
 from bosh import body_bytes, message
 from prosody import ACCOUNTS, DOMAIN

@@ -7,9 +7,7 @@ import time
 import pytest
 
 import bosh
-from bosh import message
 from httpd import MODULES
-from waiting import until
 
 PROXY = """
 LoadModule proxy_module {modules}/mod_proxy.so

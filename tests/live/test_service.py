@@ -10,7 +10,6 @@ import pytest
 import bosh
 import dns
 import resolver
-from authority import new_authority
 from dns import NODATA, SERVFAIL, SILENCE, Dns
 from dnsmasq import Dnsmasq
 from families import needs_ipv6
@@ -26,12 +25,6 @@ pytestmark = pytest.mark.skipif(
 DOMAIN = "echo.x.fake"
 CLIENT, CLIENTS = "_xmpp-client._tcp." + DOMAIN, "_xmpps-client._tcp." + DOMAIN
 FAILED = "remote-connection-failed"
-
-
-@pytest.fixture(scope="module")
-def ca():
-    with new_authority() as authority:
-        yield authority
 
 
 @pytest.fixture

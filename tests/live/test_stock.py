@@ -13,8 +13,8 @@ from prosody import Prosody
 
 
 @pytest.fixture(scope="module", params=[Prosody, Ejabberd], ids=["prosody", "ejabberd"])
-def stock(request, authority):
-    cert, key = authority.issue(dns=["stock.fake"])
+def stock(request, ca):
+    cert, key = ca.issue(dns=["stock.fake"])
     server = request.param("stock.fake", stock=True, cert=cert, key=key)
     try:
         yield server.start()
@@ -38,10 +38,10 @@ def ways(stock, stranger):
 
 
 @pytest.fixture(scope="module")
-def httpd(authority, stranger, stock):
+def httpd(ca, stranger, stock):
     need_module()
     server = run_server(Httpd(vhosts=ways(stock, stranger),
-                              extra='BoshTLSCACertificateFile "%s"' % authority.file))
+                              extra='BoshTLSCACertificateFile "%s"' % ca.file))
     yield server
     end_server(server)
 

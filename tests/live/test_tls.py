@@ -7,7 +7,6 @@ import re
 import pytest
 
 import bosh
-from authority import new_authority
 from families import needs_ipv6
 from strictxml import SASL
 from tlsfront import OFFERED, REQUIRED, TlsFront
@@ -16,17 +15,6 @@ from waiting import until
 FAILED = "remote-connection-failed"
 SECRET = b"mechanism='PLAIN'"
 LOGIN = "<auth xmlns='%s' mechanism='PLAIN'>AHVzZXIAc2VjcmV0</auth>" % SASL
-
-@pytest.fixture(scope="module")
-def ca():
-    with new_authority() as authority:
-        yield authority
-
-
-@pytest.fixture(scope="module")
-def other():
-    with new_authority() as authority:
-        yield authority
 
 
 @pytest.fixture
@@ -162,8 +150,8 @@ def test_other_certificates_are_refused(reach, fronts, ca, new_session, fake, mo
 
 
 def test_unknown_authority_is_refused_and_verify_off_is_not(reach, fronts, ca, new_session, fake,
-                                                             other):
-    front = fronts(*other.issue(dns=["echo.fake"]))
+                                                             stranger):
+    front = fronts(*stranger.issue(dns=["echo.fake"]))
     server = reach(front)
     refused(server, bosh.Endpoint(server.port), new_session, "authority")
     server = reach(front, "tls=required verify=off")
@@ -205,9 +193,9 @@ def test_direct_tls_never_falls_back(reach, fronts, ca, new_session, fake):
 @pytest.mark.parametrize("features,secured", [("", False), (OFFERED, False), (REQUIRED, True)],
                          ids=["none", "offered", "required"])
 def test_loopback_uses_tls_only_where_the_server_wants_it(reach, fronts, ca, new_session, fake,
-                                                          features, secured, other):
+                                                          features, secured, stranger):
     """Its certificate does not matter: plain would do."""
-    front = fronts(*other.issue(dns=["snakeoil"]), features=features)
+    front = fronts(*stranger.issue(dns=["snakeoil"]), features=features)
     if not secured:
         front.mode = "plain"
     server = reach(front, "")
@@ -226,14 +214,14 @@ def test_optional_tls(reach, fronts, ca, new_session, fake, features, secured):
     assert len(front.protocols) == secured
 
 
-def test_authority_file_that_changes_is_read_again(reach, fronts, ca, new_session, fake, other):
-    server = reach(fronts(*other.issue(dns=["echo.fake"])))
+def test_authority_file_that_changes_is_read_again(reach, fronts, ca, new_session, fake, stranger):
+    server = reach(fronts(*stranger.issue(dns=["echo.fake"])))
     endpoint = bosh.Endpoint(server.port)
     refused(server, endpoint, new_session, "authority")
     with open(ca.file) as f:
         before = f.read()
     try:
-        with open(ca.file, "a") as f, open(other.file) as added:
+        with open(ca.file, "a") as f, open(stranger.file) as added:
             f.write(added.read())
         until(lambda: new_session(endpoint).create("echo.fake").type is None, 10, "trust")
     finally:

@@ -12,7 +12,6 @@ import pytest
 
 import bosh
 import procfs
-from authority import new_authority
 from conftest import end_server, need_module, run_server
 from httpd import Httpd
 from play import Play, bounces, tag, text_message, texts, wait_over
@@ -48,13 +47,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def shared_world(fake_server):
+def shared_world(fake_server, ca):
     need_module()
-    with new_authority() as ca:
-        world = World(fake_server, ca)
-        run_server(world.httpd)
-        yield world
-        world.stop()
+    world = World(fake_server, ca)
+    run_server(world.httpd)
+    yield world
+    world.stop()
 
 
 @pytest.fixture

@@ -1,38 +1,21 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """More than anybody reads, in TLS: from the server, and from the client. What cannot be kept is
 held back, and nothing of it is lost; and whoever shares the connector with it has his turn."""
-import contextlib
 import itertools
 import re
 import statistics
 import threading
 import time
 
-import pytest
-
 import bosh
 import procfs
-from authority import new_authority
 from httpd import ASAN
-from oddservers import Neighbour, World, greet, read_until
+from oddservers import Neighbour, greet, read_until
 from play import texts
 from waiting import PATIENCE, until
 
 # That a connector may grow by; in KiB. A page of those systems that have huge ones is 2 MiB.
 BOUND = 4096
-
-
-@pytest.fixture
-def world(make_httpd, fake_server):
-    """world(*odd) is a World."""
-    with contextlib.ExitStack() as stack:
-        ca = stack.enter_context(new_authority())
-
-        def make(*odd):
-            made = World(make_httpd, fake_server.port, ca, *odd)
-            stack.callback(made.stop)
-            return made
-        yield make
 
 
 def wait_until_constant(value, seconds=0.5):
@@ -72,11 +55,11 @@ class Flood:
         return True
 
 
-def test_flood_that_nobody_reads_is_stopped_and_nothing_of_it_is_lost(world, new_session):
+def test_flood_that_nobody_reads_is_stopped_and_nothing_of_it_is_lost(odd_world, new_session):
     """The session's queue is in shared memory. The connector itself has what it read last, which
     is one record, and a stanza that has not ended: 1 MiB if that were one of the largest."""
     flood = Flood(100000)  # 200 MB
-    w = world(("direct", flood))
+    w = odd_world(("direct", flood))
     neighbour = Neighbour(w, new_session)
     neighbour.talk()
     connector = w.httpd.connector()
@@ -133,11 +116,11 @@ def say(session, text):
     return answer.status
 
 
-def test_server_that_does_not_read_holds_its_client_back(world, new_session):
+def test_server_that_does_not_read_holds_its_client_back(odd_world, new_session):
     """1 MiB waits in shared memory; the connector has 64 KiB that it took from there, and the
     record that they are sent in. More than that is told to come again."""
     deaf = Deaf()
-    w = world(("direct", deaf))
+    w = odd_world(("direct", deaf))
     neighbour = Neighbour(w, new_session)
     neighbour.talk()
     session = new_session(w.endpoint).open(w.names[0], wait=0)
@@ -190,9 +173,9 @@ def words_for(took):
     return "median %.1f ms, at worst %.0f ms" % (1000 * statistics.median(took), 1000 * max(took))
 
 
-def test_neighbour_of_a_flood_has_its_turn(world, new_session):
+def test_neighbour_of_a_flood_has_its_turn(odd_world, new_session):
     flood = Flood(10 ** 9)
-    w = world(("direct", flood))
+    w = odd_world(("direct", flood))
     neighbour = Neighbour(w, new_session)
     neighbour.talk(TRIPS)
     alone, neighbour.took = neighbour.took, []

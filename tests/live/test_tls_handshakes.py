@@ -6,28 +6,12 @@ import select
 import ssl
 import time
 
-import pytest
-
 import bosh
-from authority import new_authority
-from oddservers import Neighbour, World
+from oddservers import Neighbour
 from waiting import PATIENCE
 
 WORD = 5.0   # seconds that the connector gives a server for a handshake: secure.c
 PACE = 0.1
-
-
-@pytest.fixture
-def world(make_httpd, fake_server):
-    """world(*odd) is a World."""
-    with contextlib.ExitStack() as stack:
-        ca = stack.enter_context(new_authority())
-
-        def make(*odd):
-            made = World(make_httpd, fake_server.port, ca, *odd)
-            stack.callback(made.stop)
-            return made
-        yield make
 
 
 class Slow:
@@ -59,9 +43,9 @@ class Slow:
         return said.read()
 
 
-def test_handshake_that_is_slow_or_silent_is_given_up_in_time(world, new_session):
+def test_handshake_that_is_slow_or_silent_is_given_up_in_time(odd_world, new_session):
     slow = [Slow(is_silent) for is_silent in (False, True, False, True)]
-    w = world(*zip(["starttls", "starttls", "direct", "direct"], slow))
+    w = odd_world(*zip(["starttls", "starttls", "direct", "direct"], slow))
     neighbour = Neighbour(w, new_session)
     wires = [w.endpoint.wire() for _ in slow]
     for n, (s, wire) in enumerate(zip(slow, wires)):
