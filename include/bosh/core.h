@@ -332,6 +332,10 @@ typedef struct bosh_event_t {
     bosh_msec_t since; /* STILL */
 } bosh_event_t;
 
+/* A request of somebody's with this rid would end the session: it is older than all that
+ * is kept (section 14.3). */
+bool bosh_session_is_stale(const bosh_session_t *s, uint64_t rid);
+
 /* ---- actions ------------------------------------------------------------ */
 
 typedef enum bosh_action_kind_t {

@@ -163,6 +163,7 @@ typedef struct bosh_request_t {
     bosh_condition_t refused;   /* with BOSH_ASKS_ADD: why, or BOSH_COND_NONE */
     uint64_t ack;               /* the client's; 0: none */
     const bosh_keys_t *keys;    /* NULL: none */
+    bool is_there;              /* its client was looked for since BOSH_GOT_STALE */
 } bosh_request_t;
 
 typedef enum bosh_got_t {
@@ -171,6 +172,8 @@ typedef enum bosh_got_t {
     BOSH_GOT_UNKNOWN, /* no such session: item-not-found */
     BOSH_GOT_EXPOSED, /* a session born over TLS, asked for without it: close the
                          connection, leave the session alone */
+    BOSH_GOT_STALE,   /* older than what is kept, which ends a session; nothing was done. Is the
+                         client still there? Ask again, as nobody's if not, with is_there */
     /* From here on: nothing was taken, come again later. */
     BOSH_GOT_NO_ROOM,     /* the session's, or all blocks are used */
     BOSH_GOT_BUSY,        /* somebody stands still inside the lock */

@@ -160,6 +160,14 @@ static void on_late(step_t *st)
     settle_or_hold(st, slot);
 }
 
+bool bosh_session_is_stale(const bosh_session_t *s, uint64_t rid)
+{
+    const bosh_slot_t *slot = &s->slots[rid % BOSH_SLOTS];
+
+    return s->state < BOSH_CLOSING && rid < s->next_rid
+           && !(slot->state != BOSH_SLOT_FREE && slot->rid == rid);
+}
+
 static void on_request(step_t *st)
 {
     bosh_session_t *s = st->s;

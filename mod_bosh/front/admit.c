@@ -229,7 +229,52 @@ static bool is_add(const bosh_request_t *req, const bosh_str_t *attr)
     return attr[BOSH_A_TO].len > 0 && req->payload.len == 0 && !(req->asks & other);
 }
 
-static void request(request_rec *r, bench_t *b, material_t *m, bosh_request_t *req, admission_t *a)
+/*
+ * What came behind the request? Its client may have aborted it before we came to it (a
+ * busy server, a page that reloads). Or the next request came in the same packet: then
+ * it lies in httpd's input filters, and no socket would ever tell. Or both: who leaves says
+ * good-bye behind what waits, and closes.
+ */
+static void look_behind(request_rec *r, guest_t *g)
+{
+    conn_rec *c = r->connection;
+    apr_status_t rv;
+    bool is_next, more = false;
+
+    if (c->master) {
+        return; /* an HTTP/2 stream: mod_http2 looks after its connection */
+    }
+    rv = input_look_behind(r, &is_next);
+    /* httpd's own filter takes the end for nothing to read, at first. */
+    g->hung_up = (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) || resume_is_hung_up(c, &more)
+                 || (is_next && resume_is_half_closed(c));
+    if (is_next || more) {
+        g->asks |= BOSH_ASKS_URGENT;
+    }
+}
+
+/* A copy of a request that its client had aborted and sent again, on another connection, may be
+ * so late that its session has gone on; and this thread may not have run since it looked for
+ * the client. Who aborts it before he sends it again is gone by now. */
+static void ask_store(request_rec *r, bench_t *b, guest_t *g, bosh_request_t *req, admission_t *a)
+{
+    bosh_str_t sid = b->body.attr[BOSH_A_SID];
+
+    BOSH_CRASH_POINT("request-looked-at");
+    bosh_store_request(room_store(), sid, realm_of(r), is_secure(r), req, bosh_now(), &b->out,
+                       &a->outcome);
+    if (a->outcome.got == BOSH_GOT_STALE) {
+        room_send_knocks(&a->outcome.knocks);
+        look_behind(r, g);
+        req->holder = g->hung_up ? BOSH_NOBODY : req->holder;
+        req->is_there = true;
+        bosh_store_request(room_store(), sid, realm_of(r), is_secure(r), req, bosh_now(), &b->out,
+                           &a->outcome);
+    }
+}
+
+static void request(request_rec *r, bench_t *b, guest_t *g, material_t *m, bosh_request_t *req,
+                    admission_t *a)
 {
     const bosh_str_t *attr = b->body.attr;
     const char *why = NULL;
@@ -243,8 +288,7 @@ static void request(request_rec *r, bench_t *b, material_t *m, bosh_request_t *r
         req->add = req->refused == BOSH_COND_NONE ? &m->add : NULL;
     }
     bosh_str_copy(a->sid, sizeof(a->sid), attr[BOSH_A_SID]);
-    bosh_store_request(room_store(), attr[BOSH_A_SID], realm_of(r), is_secure(r), req, bosh_now(),
-                       &b->out, &a->outcome);
+    ask_store(r, b, g, req, a);
     if (req->refused && a->outcome.answer.condition == req->refused) {
         front_log_refusal(r, req->refused, why);
     }
@@ -273,6 +317,7 @@ void admit(request_rec *r, bench_t *b, guest_t *g, admission_t *a)
     bosh_request_t req;
 
     memset(a, 0, sizeof(*a));
+    look_behind(r, g);
     /* Of a session that exists, only the store knows. */
     a->legacy = !attr[BOSH_A_SID].p && !attr[BOSH_A_VER].p;
     if (!fill_request(r, b, g, &m, &req, a)) {
@@ -280,7 +325,7 @@ void admit(request_rec *r, bench_t *b, guest_t *g, admission_t *a)
         return;
     }
     if (attr[BOSH_A_SID].p) {
-        request(r, b, &m, &req, a);
+        request(r, b, g, &m, &req, a);
     }
     else {
         create(r, b, &req, a);

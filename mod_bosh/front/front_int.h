@@ -255,7 +255,7 @@ typedef struct admission_t {
     char content[BOSH_CONTENT_SIZE]; /* "": the usual one */
 } admission_t;
 
-/* Asks the store; g holds a ticket. */
+/* Looks for r's client and asks the store; g holds a ticket. */
 void admit(request_rec *r, bench_t *b, guest_t *g, admission_t *a);
 
 /* ---- answer.c ----------------------------------------------------------- */

@@ -120,30 +120,6 @@ static int act_on(request_rec *r, bench_t *b, guest_t *g, const admission_t *a)
     return OK;
 }
 
-/*
- * What came behind the request? Its client may have aborted it before we came to it (a
- * busy server, a page that reloads). Or the next request came in the same packet: then
- * it lies in httpd's input filters, and no socket would ever tell. Or both: who leaves says
- * good-bye behind what waits, and closes.
- */
-static void look_behind(request_rec *r, guest_t *g)
-{
-    conn_rec *c = r->connection;
-    apr_status_t rv;
-    bool is_next, more = false;
-
-    if (c->master) {
-        return; /* an HTTP/2 stream: mod_http2 looks after its connection */
-    }
-    rv = input_look_behind(r, &is_next);
-    /* httpd's own filter takes the end for nothing to read, at first. */
-    g->hung_up = (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) || resume_is_hung_up(c, &more)
-                 || (is_next && resume_is_half_closed(c));
-    if (is_next || more) {
-        g->asks |= BOSH_ASKS_URGENT;
-    }
-}
-
 static int serve(request_rec *r, bench_t *b)
 {
     guest_t *g = hold_guest(r);
@@ -154,7 +130,6 @@ static int serve(request_rec *r, bench_t *b)
         answer_later(r, b);
         return OK;
     }
-    look_behind(r, g);
     admit(r, b, g, &a);
     rc = g->hung_up ? leave_to_nobody(r) : act_on(r, b, g, &a);
     if (!hold_can_suspend(r) && g->ticket) {

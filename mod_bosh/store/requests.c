@@ -233,6 +233,9 @@ void bosh_store_request(bosh_store_t *st, bosh_str_t sid, uint64_t realm, bool s
         if (r->secure && !secure) {
             o->got = BOSH_GOT_EXPOSED;
         }
+        else if (!req->is_there && bosh_session_is_stale(&r->core, req->rid)) {
+            o->got = BOSH_GOT_STALE;
+        }
         else if (!request_has_room_locked(st, r, &ev, ev.asks & KEPT_ASKS ? kept.len : 0)) {
             o->got = BOSH_GOT_NO_ROOM;
         }

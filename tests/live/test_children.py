@@ -12,6 +12,7 @@ from bosh import message
 from prosody import ACCOUNTS, DOMAIN
 from waiting import until
 
+FAULTS = os.environ.get("BOSH_FAULTS_MODULE")
 TWO = dict(servers=2, server_limit=2, threads=10, async_factor=40)
 
 
@@ -138,6 +139,41 @@ def test_early_request_in_one_child_is_released_by_the_other(two, fake, new_sess
     if "second" not in texts:  # the first answer left before its echo came, as more was held
         texts += in_b.ask(session.bytes()).texts()
     assert texts == ["first", "second"]
+
+
+@pytest.mark.skipif(not FAULTS, reason="BOSH_FAULTS_MODULE names no mod_bosh.so of a "
+                    "--enable-faults build")
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_aborted_copy_in_a_child_that_stood_still_ends_no_session(make_httpd, fake, new_session,
+                                                                  monkeypatch, tls):
+    """It had looked for its client already, and stands before the lock."""
+    monkeypatch.setenv("BOSH_MODULE", FAULTS)
+    server = make_httpd(start=False, **TWO)
+    armed = os.path.join(server.root, "armed")
+    os.mkdir(armed)
+    os.chmod(armed, 0o777)
+    once = os.path.join(armed, "now")
+    monkeypatch.setenv("BOSH_SLOW_AT", "request-looked-at:0")  # for two seconds
+    monkeypatch.setenv("BOSH_CRASH_ONCE", once)
+    server.start()
+    a, b = until(lambda: len(server.children()) == 2 and server.children(), 5, "two children")
+    endpoint = bosh.Endpoint(server.tls_port if tls else server.port, tls=tls)
+    session = new_session(endpoint).open("echo.fake")
+    in_a, in_b = wire_in(endpoint, server, a), wire_in(endpoint, server, b)
+    data = session.bytes()
+    open(once, "w").close()
+    in_a.send(data)
+    until(lambda: not os.path.exists(once), 5, "the child to stand still")
+    in_a.close()
+    in_b.send(data)
+    fake.connection().push("pushed")
+    assert in_b.answer(5).texts() == ["pushed"]
+    for n in range(5):
+        assert in_b.ask(session.bytes(message("echo.fake", "n%d" % n))).texts() == ["n%d" % n]
+    in_b.send(session.bytes())
+    in_b.silent(3)
+    fake.connection().push("more")
+    assert in_b.answer(5).texts() == ["more"]
 
 
 def test_killed_child_loses_nothing(two, fake, new_session):

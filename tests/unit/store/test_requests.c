@@ -231,6 +231,34 @@ static void held_request_is_woken_by_mail_and_knock(void **state)
     assert_payload("<m/>");
 }
 
+static void ask_anew(bosh_request_t *req, bosh_got_t got)
+{
+    bosh_store_request(box.st, bosh_str(s.sid), REALM, true, req, box.now, &box.buf, &box.out);
+    assert_int_equal(box.out.got, got);
+}
+
+static void request_older_than_what_is_kept_is_doubted_first(void **state)
+{
+    bosh_request_t old = { .rid = 1001, .holder = { box.child, 5 } };
+
+    (void)state;
+    for (uint64_t rid = 1001; rid < 1008; rid++) {
+        box_put(&box, &s, BOSH_STR("<m/>"));
+        assert_int_equal(box_request(&box, &s, rid, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
+        box_written(&box, &s, rid, box.holder);
+    }
+    ask_anew(&old, BOSH_GOT_STALE);
+    old.is_there = true;
+    old.holder = BOSH_NOBODY;
+    ask_anew(&old, BOSH_GOT_ANSWER);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_ERROR);
+    assert_int_equal(box_request(&box, &s, 1008, 0, BOSH_ABSENT), BOSH_GOT_HOLD);
+    old.holder = (bosh_holder_t){ box.child, 5 };
+    ask_anew(&old, BOSH_GOT_ANSWER);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+    assert_int_equal(box.out.answer.condition, BOSH_COND_ITEM_NOT_FOUND);
+}
+
 static void sid_belongs_to_its_realm(void **state)
 {
     bosh_request_t req = { .rid = 1001, .holder = { box.child, 5 } };
@@ -410,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(repeated_answer_has_the_same_bytes, begin, end),
         cmocka_unit_test_setup_teardown(small_buffer_gets_nothing_and_may_ask_again, begin, end),
         cmocka_unit_test_setup_teardown(held_request_is_woken_by_mail_and_knock, begin, end),
+        cmocka_unit_test_setup_teardown(request_older_than_what_is_kept_is_doubted_first, begin, end),
         cmocka_unit_test_setup_teardown(sid_belongs_to_its_realm, begin, end),
         cmocka_unit_test_setup_teardown(secure_session_is_served_over_tls_only, begin, end),
         cmocka_unit_test_setup_teardown(plain_session_may_move_to_tls, begin, end),
