@@ -372,9 +372,12 @@ def test_log_tells_once_in_a_while_who_cannot_be_reached_or_trusted(
     try:
         for domain, words in (("refused.fake", "Connection refused"), ("bad.fake", "wrong.fake")):
             assert outcomes(ask(endpoint, domain, 50)) == 50 * [FAILED]
-            assert 1 <= len(told(words)) <= may_be(), told(words)
+            # Its place in the table may be another's, for as long.
+            until(lambda: told(words) or outcomes(ask(endpoint, domain)) != [FAILED], 20, words,
+                  every=0.5)
+            assert len(told(words)) <= may_be(), told(words)
             assert "[bosh:error]" in told(words)[0]
-        assert front.accepted == 50
+        assert front.accepted >= 50
         until(lambda: outcomes(ask(endpoint, "bad.fake")) == [FAILED]
               and len(told("wrong.fake")) == 2, 20, "the next line", every=0.5)
         assert may_be() > 1

@@ -30,6 +30,7 @@ KEEPS = False    # all that was to be done is done, or nothing of it
 # Who dies there, and whether its session may end of it.
 POINTS = {
     "creation": (CHILD, DAMAGES),
+    "request-looked-at": (CHILD, KEEPS),
     "request": (CHILD, DAMAGES),
     "request-unlocked": (CHILD, KEEPS),
     "due": (CHILD, DAMAGES),
