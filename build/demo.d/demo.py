@@ -5,6 +5,7 @@ Everything it writes is in one temporary folder, which goes when it ends."""
 import argparse
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -32,19 +33,26 @@ def is_root():
     return os.geteuid() == 0
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def need_port(port):
+def why_taken(port):
+    """The system's word for it; None: the port is free."""
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             s.bind(("127.0.0.1", port))
         except OSError as e:
-            raise Failed(f"port {port} is not free ({e.strerror}); choose another with --port N")
+            return e.strerror
+    return None
+
+
+def free_port():
+    """Not one of those that the kernel may give to a connection before a server listens there."""
+    return next(p for p in random.sample(range(10000, 32768), 1000) if not why_taken(p))
+
+
+def need_port(port):
+    why = why_taken(port)
+    if why:
+        raise Failed(f"port {port} is not free ({why}); choose another with --port N")
 
 
 def write(path, text):

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 import procfs  # of tests/live; run put that folder on the path
+from ports import free_ports
 
 MODULES = "/usr/lib/apache2/modules"
 
@@ -141,7 +142,7 @@ class Httpd(Server):
     def __init__(self, directory, core, tools, module=None, xmpp_port=None):
         self.dir = directory
         os.makedirs(directory)
-        self.port, = procfs.free_ports(1)
+        self.port, = free_ports(1)
         user = ""
         if os.geteuid() == 0:
             user = "User www-data\nGroup www-data"
@@ -183,7 +184,7 @@ class Prosody(Server):
     def __init__(self, directory, core):
         self.dir = directory
         os.makedirs(os.path.join(directory, "data"))
-        self.port, self.http_port = procfs.free_ports(2)
+        self.port, self.http_port = free_ports(2)
         conf = os.path.join(directory, "prosody.cfg.lua")
         with open(conf, "w") as f:
             f.write(PROSODY_CONF.format(dir=directory, port=self.port, http_port=self.http_port,
@@ -210,7 +211,7 @@ class Echo(Server):
     def __init__(self, directory, core, tools):
         self.dir = directory
         os.makedirs(directory)
-        self.port, = procfs.free_ports(1)
+        self.port, = free_ports(1)
         self.process = spawn([os.path.join(tools, "xmpp_stub"), str(self.port)], core)
         wait_for_port(self.port, self.process, "xmpp_stub", "")
 

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(TOP, "tests", "live"))
 
 import procfs  # noqa: E402
 from driver import SWITCHES, Driver  # noqa: E402
+from ports import free_ports  # noqa: E402
 from waiting import PATIENCE  # noqa: E402
 
 SECONDS = 15 * PATIENCE
@@ -45,7 +46,7 @@ class Demo:
     """build/demo in a process of its own."""
 
     def __init__(self):
-        self.port, = procfs.free_ports(1)
+        self.port, = free_ports(1)
         self.marker = b"BOSH_BROWSER_TEST=%d" % self.port
         name, _, value = self.marker.decode().partition("=")
         self.process = subprocess.Popen(

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 
-import procfs
+from ports import free_ports
 
 TEXT = re.compile(rb"<body>([^<]*)</body>")
 
@@ -16,7 +16,7 @@ TEXT = re.compile(rb"<body>([^<]*)</body>")
 class Relay:
     def __init__(self, target):
         self.target = target
-        self.port, = procfs.free_ports(1)
+        self.port, = free_ports(1)
         self.left = []      # bytes of last answers
         self._open = []     # bytes of last answers on connections that are open
         self._events = []   # (time, number of the connection, what happened)

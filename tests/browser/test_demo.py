@@ -11,6 +11,7 @@ import pytest
 
 from conftest import MODULE, TOP, Demo, demo_command
 import procfs
+from ports import free_ports
 from waiting import until
 
 
@@ -139,9 +140,7 @@ def test_taken_port_is_told():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return str(s.getsockname()[1])
+    return str(free_ports(1)[0])
 
 
 def test_accounts_are_printed(demo):

@@ -13,6 +13,7 @@ import tempfile
 import uuid
 
 import procfs
+from ports import free_ports
 from waiting import PATIENCE, until
 
 ACCOUNTS = {"romeo": "mountague-3c1d", "juliet": "capulet-9e7b"}
@@ -81,7 +82,7 @@ class Ejabberd:
     def __init__(self, domain="ejabberd.fake", accounts=None, cert=None, key=None, stock=False):
         self.domain, self.accounts = domain, dict(accounts or ACCOUNTS)
         self.root = tempfile.mkdtemp(prefix="bosh-ejabberd-")
-        self.port, self.proxy_port, self.starttls_port, self.direct_port = procfs.free_ports(4)
+        self.port, self.proxy_port, self.starttls_port, self.direct_port = free_ports(4)
         self._marker = "BOSH_LIVE_TEST=" + uuid.uuid4().hex
         self._process = None
         certfiles = [self._copy(f) for f in (cert, key) if f]
@@ -109,7 +110,7 @@ class Ejabberd:
 
     def _stock_config(self, certfiles):
         others = (5269, 5443, 5280, 3478, 1883)
-        ports = dict(zip(others, procfs.free_ports(len(others))))
+        ports = dict(zip(others, free_ports(len(others))))
         return stock_config(self.domain, certfiles,
                             {5222: self.port, 5223: self.direct_port, **ports})
 

@@ -22,8 +22,8 @@ import struct
 import threading
 import time
 
-import procfs
 import strictxml
+from ports import free_ports
 from strictxml import BIND, CLIENT, SASL, SESSION, STREAMS, escape
 from waiting import until
 
@@ -258,7 +258,7 @@ class FakeServer:
         self.connections = []
         self.lock = threading.Lock()
         self.counter = itertools.count(1)
-        self.port = procfs.free_ports(1)[0]
+        self.port = free_ports(1)[0]
         self._started = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 

@@ -15,6 +15,7 @@ import uuid
 import certs
 import crashes
 import procfs
+from ports import free_ports
 from waiting import PATIENCE, until
 
 APACHE = os.environ.get("BOSH_APACHE", "/usr/sbin/apache2")
@@ -90,7 +91,7 @@ class Httpd:
         with open(os.path.join(self.root, "mime.types"), "w") as f:
             f.write("text/plain txt\ntext/html html\n")
         self.cert, self.key = certs.make(self.root)
-        ports = procfs.free_ports(2 + len(self.vhosts))
+        ports = free_ports(2 + len(self.vhosts))
         self.port, self.tls_port = ports[:2]
         self.port_of = dict(zip(self.vhosts, ports[2:]))
         self.conf = os.path.join(self.root, "httpd.conf")

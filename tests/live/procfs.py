@@ -204,19 +204,6 @@ def still_there(memory):
                   if (what in ids if kind == "sysv" else os.path.exists(what)))
 
 
-def free_ports(count):
-    """Unused TCP ports of 127.0.0.1; distinct, because all are bound at once."""
-    socks = []
-    for _ in range(count):
-        s = socket.socket()
-        s.bind(("127.0.0.1", 0))
-        socks.append(s)
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
-
-
 def reset(sock):
     """Closes a socket so that the peer gets RST instead of FIN."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 
-import procfs
+from ports import free_ports
 from waiting import until
 
 DOMAIN = "localhost"
@@ -84,7 +84,7 @@ class Prosody:
     def __init__(self, domain=DOMAIN, stock=False, cert=None, key=None):
         self.domain, self.accounts = domain, ACCOUNTS
         self.root = tempfile.mkdtemp(prefix="bosh-prosody-")
-        self.port, self.http_port, self.direct_port = procfs.free_ports(3)
+        self.port, self.http_port, self.direct_port = free_ports(3)
         self._ports = [self.port, self.direct_port if stock else self.http_port]
         self.config = os.path.join(self.root, "prosody.cfg.lua")
         with open(self.config, "w") as f:

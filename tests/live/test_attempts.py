@@ -10,10 +10,10 @@ import pytest
 
 import bosh
 import dns
-import procfs
 import resolver
 from dns import NODATA, SERVFAIL, SILENCE, Dns
 from fakeserver import FEATURES_LOGIN
+from ports import free_ports
 from resolver import Resolver
 from strictxml import STREAMS
 from tlsfront import TlsFront
@@ -147,7 +147,7 @@ def test_one_domain_does_not_use_up_the_attempts_of_another(make_httpd, fake, bl
 
 def test_attempts_that_fail_make_room(make_httpd, fake, black_hole, ask):
     """All of these are refused; and the domain is well again with the server."""
-    port = procfs.free_ports(1)[0]
+    port = free_ports(1)[0]
     server = make_httpd(domains=[("echo.fake", "xmpp://127.0.0.1:%d connecting=2" % port)])
     endpoint = bosh.Endpoint(server.port)
     assert outcomes(ask(endpoint, "echo.fake", 20)) == 20 * [FAILED]
@@ -223,7 +223,7 @@ def test_many_at_once_are_told_in_one_line(far, black_hole):
 @needs_dns
 def test_target_that_refuses_is_tried_again_whatever_others_do(far, black_hole):
     hole = black_hole("127.0.0.9")
-    far.start(far.at((hole.host, hole.port), ("127.0.0.10", procfs.free_ports(1)[0])), timeout=20)
+    far.start(far.at((hole.host, hole.port), ("127.0.0.10", free_ports(1)[0])), timeout=20)
     for count in (1, 2):
         assert far.fails() > 1.5
         assert len(hole.tried) == count
@@ -310,7 +310,7 @@ def test_domain_that_is_found_again_is_reached_after_that(far, fake, new_session
 @needs_dns
 @pytest.mark.parametrize("how", ["refused", "reset", "shut"])
 def test_server_that_is_restarted_is_reached_at_once(far, fake, new_session, how):
-    port = procfs.free_ports(1)[0]
+    port = free_ports(1)[0]
     far.start(far.at(("127.0.0.11", port)))
     listener = None if how == "refused" else socket.create_server(("127.0.0.11", port))
     stopping = []

@@ -9,6 +9,7 @@ import bosh
 import httpd
 import procfs
 from bosh import body_bytes
+from ports import free_ports
 from waiting import PATIENCE, until
 
 CYCLES = int(os.environ.get("BOSH_CYCLES", 3000 if httpd.ASAN else 20000))
@@ -46,7 +47,7 @@ class Watch:
 
 
 def test_all_ways_of_ending_give_everything_back(make_httpd, tmp_path):
-    stub, nobody = procfs.free_ports(2)
+    stub, nobody = free_ports(2)
     there, nowhere = "xmpp://127.0.0.1:%d" % stub, "xmpp://127.0.0.1:%d" % nobody
     server = make_httpd(
         domains=[(d + ".cycles", there) for d in ("ok", "close", "reset", "silent")]

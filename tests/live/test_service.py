@@ -13,6 +13,7 @@ import resolver
 from dns import NODATA, SERVFAIL, SILENCE, Dns
 from dnsmasq import Dnsmasq
 from families import needs_ipv6
+from ports import free_ports
 from resolver import Resolver
 from tap import Tap
 from tlsfront import TlsFront
@@ -209,7 +210,7 @@ def half_dead(world, black_hole):
     address is "refused" or "silent". Returns the dead one and the living, and their port."""
     def make(dead, how):
         alive = ({"127.0.0.1", "::1"} - {dead}).pop()
-        front = world.front(host=alive)
+        front = world.front(host=alive, port=free_ports(1)[0])
         hole = black_hole(dead, front.port) if how == "silent" else None
         return hole, front
     return make

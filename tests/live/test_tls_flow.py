@@ -87,7 +87,8 @@ SIZE = 50000
 
 
 class Deaf:
-    """For TlsFront.at: reads nothing until it is told to; then up to the last message."""
+    """For TlsFront.at: reads nothing until it is told to; then up to the last message. It stays
+    until the other side goes, or else that may be the answer to the last message."""
 
     def __init__(self):
         self.hears, self.is_done, self.numbers = threading.Event(), threading.Event(), []
@@ -100,6 +101,7 @@ class Deaf:
         said = read_until(sock, b"over</body>")
         self.numbers = [int(n) for n in re.findall(rb"<body>(\d+) m{%d}</body>" % SIZE, said)]
         self.is_done.set()
+        read_until(sock, b"</stream:stream>")
         return True
 
 
