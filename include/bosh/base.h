@@ -90,6 +90,16 @@ bool bosh_utf8_valid(bosh_str_t s);
 /* The character at *at, within valid UTF-8; *at moves behind it. */
 uint32_t bosh_utf8_next(const char **at);
 
+/* ---- hashes ------------------------------------------------------------ */
+
+/* FNV-1a, for tables and for telling things apart that nobody has an interest in confusing.
+ * Begins with BOSH_HASH, or goes on with what a call returned. */
+#define BOSH_HASH UINT64_C(14695981039346656037)
+
+uint64_t bosh_hash(uint64_t h, const void *p, size_t n);
+/* And that the word ends there: "ab", "c" and "a", "bc" are not the same. */
+uint64_t bosh_hash_z(uint64_t h, const char *z);
+
 /* ---- processes -------------------------------------------------------- */
 
 /* Of any user. False: it has ended, even if its parent has not asked how (a zombie). */

@@ -186,12 +186,13 @@ void c2s_destroy(c2s_t *c)
 static void log_end(const c2s_t *c, const bosh_end_t *end)
 {
     const char *condition = bosh_condition_name(c->condition);
+    const char *why = c->reason == BOSH_REASON_STREAM_LOST ? c->failure : "";
     bool is_all = end->serial && !end->had_several;
 
-    bosh_log(BOSH_LOG_INFO, BOSHNO(1003) "%s%s to %s ended after %lld s: %s%s%s", c->name,
+    bosh_log(BOSH_LOG_INFO, BOSHNO(1003) "%s%s to %s ended after %lld s: %s%s%s%s%s%s", c->name,
              is_all || c->ref.stream > 0 ? "" : " stream 0", c->upstream->to,
-             (long long)(c->k->now - c->born) / 1000, bosh_reason_text(c->reason),
-             *condition ? ", " : "", condition);
+             (long long)(c->k->now - c->born) / 1000, bosh_reason_text(c->reason), *why ? " (" : "",
+             why, *why ? ")" : "", *condition ? ", " : "", condition);
     if (!is_all) {
         c2s_log_session(end);
     }
@@ -241,6 +242,22 @@ void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason)
     drain(c);
 }
 
+/* A socket tells its error once, to a write for example, and after that only that it is at its end. */
+void c2s_note_break(c2s_t *c, apr_status_t rv)
+{
+    char text[128];
+
+    if (!c->failure[0] || !APR_STATUS_IS_EOF(rv)) {
+        snprintf(c->failure, sizeof(c->failure), "%s", link_why(&c->link, rv, text, sizeof(text)));
+    }
+}
+
+void c2s_lost(c2s_t *c, apr_status_t rv)
+{
+    c2s_note_break(c, rv);
+    c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
+}
+
 void c2s_abandon(c2s_t *c)
 {
     if (c->reason == BOSH_REASON_NONE) {
@@ -275,6 +292,7 @@ void c2s_connected(c2s_t *c)
 {
     c->state = STREAMING;
     c->deadline = 0;
+    c->failure[0] = '\0';
     if (c2s_open_stream(c)) {
         up_move(c);
     }

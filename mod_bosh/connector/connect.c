@@ -30,30 +30,12 @@
 #define KEEP_COUNT      6
 #define USER_TIMEOUT_MS 60000
 
-/* Between two lines of the same kind, at the level that everybody sees. */
-#define COMPLAINT_MS BOSH_SEC(10)
-#define KINDS        64
-
 /* Anybody may ask for sessions, and none of them may get anywhere: a line for each would fill
- * the disk. One kind is a server and a reason. */
+ * the disk. */
 bosh_log_level_t connect_complaint(const c2s_t *c, const char *why)
 {
-    static bosh_msec_t told[KINDS];
-    const char *words[] = { c->upstream->to, c->upstream->host, why };
-    uint32_t h = 2166136261u ^ c->upstream->port; /* FNV-1a */
-    bosh_msec_t then;
-
-    for (unsigned i = 0; i < sizeof(words) / sizeof(*words); i++) {
-        for (const char *p = words[i]; *p; p++) {
-            h = (h ^ (unsigned char)*p) * 16777619u;
-        }
-    }
-    then = told[h % KINDS];
-    if (then && c->k->now - then < COMPLAINT_MS) {
-        return BOSH_LOG_DEBUG;
-    }
-    told[h % KINDS] = c->k->now;
-    return BOSH_LOG_ERR;
+    return complaints_note(&c->k->complaints, c->upstream, why, c->k->now) ? BOSH_LOG_ERR
+                                                                           : BOSH_LOG_DEBUG;
 }
 
 void connect_place(char *out, size_t size, const c2s_t *c)

@@ -12,6 +12,7 @@
  *   attempt.c  who may try to reach a server, and when
  *   domains.c  how many streams a domain has, and who waits for his turn
  *   failures.c places that could not be reached a moment ago
+ *   complaints.c what the log need not be told again
  *   connect.c  from addresses to a connected socket
  *   proxy.c    who the client is, for the server
  *   secure.c   STARTTLS, direct TLS, or neither
@@ -35,6 +36,7 @@
 #include "bosh/xml.h"
 
 #include "address.h"
+#include "complaints.h"
 #include "domains.h"
 #include "failures.h"
 #include "tls.h"
@@ -110,6 +112,8 @@ typedef struct link_t {
  * taken is sent next, before anything else. */
 apr_status_t link_send(link_t *l, const char *p, apr_size_t *n);
 apr_status_t link_recv(link_t *l, char *p, apr_size_t *n);
+/* In words, what neither APR_SUCCESS nor APR_EAGAIN was of these; text may be used for them. */
+const char *link_why(const link_t *l, apr_status_t rv, char *text, apr_size_t size);
 /* Bytes that no poll would tell of. */
 bool link_has_more(const link_t *l);
 /* No more is written: TLS's good-bye, then TCP's. */
@@ -172,7 +176,7 @@ struct c2s_t {
     bosh_upstream_t *upstream;
     target_t target[MAX_ADDRESSES];
     uint8_t targets, tried;
-    char failure[256];  /* of the target that was tried last */
+    char failure[256];  /* of the target that was tried last; of the stream's connection */
     bool is_nameless;   /* DNS, or its silence, said that there is nowhere to go */
     bool is_silent;     /* a target did not answer in time */
     bool is_answered;   /* ... and one did, with what was no stream; or it may have */
@@ -213,6 +217,9 @@ bool c2s_open_stream(c2s_t *c);
 void c2s_forget_stream(c2s_t *c);
 /* The stream is over: last stanzas first, then the store is told; c is gone. */
 void c2s_end(c2s_t *c, bosh_condition_t condition, bosh_reason_t reason);
+/* For the log: what reading or writing said. And the end of a stream whose connection broke so. */
+void c2s_note_break(c2s_t *c, apr_status_t rv);
+void c2s_lost(c2s_t *c, apr_status_t rv);
 /* Our side is done: bounces, the closing tag, a moment for the server's. */
 void c2s_close(c2s_t *c, const bosh_up_t *up);
 /* Now the closing tag; up_flush() sends it. */
@@ -340,6 +347,7 @@ struct connector_t {
     names_t *names;
     domains_t domains;
     failures_t failures;
+    complaints_t complaints;
     c2s_t *all;          /* list */
     parting_t *partings; /* list */
     c2s_t **by_index;    /* [session's index in the store * BOSH_MAX_STREAMS + stream] */

@@ -23,16 +23,6 @@ struct domain_t {
 
 /* ---- the table ----------------------------------------------------------- */
 
-static uint32_t hash_of(const char *name)
-{
-    uint32_t h = 2166136261u; /* FNV-1a */
-
-    while (*name) {
-        h = (h ^ (unsigned char)*name++) * 16777619u;
-    }
-    return h;
-}
-
 static domain_t **place_of(const domains_t *all, uint32_t hash)
 {
     return &all->bucket[hash & (all->buckets - 1)];
@@ -114,7 +104,7 @@ static void drop_if_unused(domains_t *all, domain_t *d)
 
 bool domains_join(domains_t *all, visit_t *v, const char *name)
 {
-    uint32_t hash = hash_of(name);
+    uint32_t hash = (uint32_t)bosh_hash_z(BOSH_HASH, name);
     domain_t *d = find(all, name, hash);
 
     if (!d) {

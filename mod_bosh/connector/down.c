@@ -223,7 +223,7 @@ static bool read_once(c2s_t *c, apr_size_t *n)
         connect_failed(c, "it closed the connection before the stream was there");
     }
     else {
-        c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
+        c2s_lost(c, rv);
     }
     return false;
 }

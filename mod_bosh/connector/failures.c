@@ -20,13 +20,7 @@ static void fill(place_t *place, const bosh_upstream_t *u)
 
 static failure_t *slot_of(failures_t *all, const place_t *place)
 {
-    const unsigned char *p = (const unsigned char *)place;
-    uint32_t h = 2166136261u; /* FNV-1a */
-
-    for (size_t i = 0; i < sizeof(*place); i++) {
-        h = (h ^ p[i]) * 16777619u;
-    }
-    return &all->slot[h % FAILURES];
+    return &all->slot[bosh_hash(BOSH_HASH, place, sizeof(*place)) % FAILURES];
 }
 
 static bool is_it(const failure_t *f, const place_t *place, bosh_msec_t now)

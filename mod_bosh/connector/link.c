@@ -35,6 +35,14 @@ apr_status_t link_recv(link_t *l, char *p, apr_size_t *n)
     return status_of(result);
 }
 
+const char *link_why(const link_t *l, apr_status_t rv, char *text, apr_size_t size)
+{
+    if (APR_STATUS_IS_EOF(rv)) {
+        return "the server closed it";
+    }
+    return l->tls ? tls_reason(l->tls) : apr_strerror(rv, text, size);
+}
+
 bool link_has_more(const link_t *l)
 {
     return l->tls && tls_pending(l->tls);

@@ -28,13 +28,15 @@ void up_start_stream(c2s_t *c)
 }
 
 /* A server that closes first may have said why, and more: it is in the socket still. */
-static void lost(c2s_t *c)
+static void lost(c2s_t *c, apr_status_t rv)
 {
     if (c->state == SECURING) {
         connect_failed(c, "the connection broke before the stream was there");
+        return;
     }
-    else if (c->state != STREAMING || down_look(c, LAST_BYTES)) {
-        c2s_end(c, BOSH_COND_REMOTE_CONNECTION_FAILED, BOSH_REASON_STREAM_LOST);
+    c2s_note_break(c, rv);
+    if (c->state != STREAMING || down_look(c, LAST_BYTES)) {
+        c2s_lost(c, rv);
     }
 }
 
@@ -49,7 +51,7 @@ static bool write_some(c2s_t *c, const char *p, size_t len, size_t *written)
         c->wrote = c->k->now;
     }
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) {
-        lost(c);
+        lost(c, rv);
         return false;
     }
     if (n < len) {

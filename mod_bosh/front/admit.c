@@ -87,23 +87,14 @@ static bool fill_request(request_rec *r, bench_t *b, guest_t *g, material_t *m, 
     return fill_asks(r, attr, req, a);
 }
 
-/* A sid belongs to one virtual host and location: FNV-1a of both. */
-static uint64_t hash(uint64_t h, const char *z)
-{
-    for (; *z; z++) {
-        h = (h ^ (unsigned char)*z) * UINT64_C(1099511628211);
-    }
-    return (h ^ 0xff) * UINT64_C(1099511628211);
-}
-
+/* A sid belongs to one virtual host and location. */
 static uint64_t realm_of(const request_rec *r)
 {
     const server_rec *s = r->server;
-    uint64_t h = UINT64_C(14695981039346656037);
+    uint64_t h = bosh_hash_z(BOSH_HASH, s->server_hostname ? s->server_hostname : "");
 
-    h = hash(h, s->server_hostname ? s->server_hostname : "");
     h ^= (uint64_t)(s->addrs ? s->addrs->host_port : s->port) << 16;
-    return hash(h, bosh_config_location(r));
+    return bosh_hash_z(h, bosh_config_location(r));
 }
 
 /* Who is counted for a new session, as mod_remoteip or another knows it. A subscriber has
@@ -122,10 +113,7 @@ static bosh_client_t client_of(const request_rec *r)
     if (n == 0 || (client.max_living == 0 && client.max_new == 0)) {
         return client;
     }
-    client.key = realm_of(r);
-    for (int i = 0; i < n; i++) {
-        client.key = (client.key ^ bytes[is_mapped ? 12 + i : i]) * UINT64_C(1099511628211);
-    }
+    client.key = bosh_hash(realm_of(r), bytes + (is_mapped ? 12 : 0), (size_t)n);
     client.key ^= client.key >> 32; /* its place is found by the low bits */
     client.key += client.key == 0;
     return client;

@@ -203,6 +203,17 @@ static bool is_forgettable(const record_t *r)
            && !bosh_session_is_attended(&r->core);
 }
 
+/* Its client may yet come, and learn why. */
+static bool is_awaited(const record_t *r)
+{
+    return !r->core.end_told && r->core.reason != BOSH_REASON_INACTIVITY;
+}
+
+static bool is_better_kept(const record_t *r, const record_t *than)
+{
+    return is_awaited(r) == is_awaited(than) ? r->core.ended >= than->core.ended : is_awaited(r);
+}
+
 /* Only when all places are taken, so its length does not matter much. */
 bool record_reclaim_locked(bosh_store_t *st)
 {
@@ -211,7 +222,7 @@ bool record_reclaim_locked(bosh_store_t *st)
     for (uint32_t i = 0; i < st->h->used_sessions; i++) {
         record_t *r = &st->sessions[i];
 
-        if (is_forgettable(r) && (!oldest || r->core.ended < oldest->core.ended)) {
+        if (is_forgettable(r) && (!oldest || !is_better_kept(r, oldest))) {
             oldest = r;
         }
     }

@@ -15,11 +15,8 @@ unsigned bosh_store_layout(void)
         sizeof(block_t),  sizeof(bosh_store_t), offsetof(record_t, core), sizeof(bosh_upstream_t),
         sizeof(client_t)
     };
-    uint32_t h = 2166136261u;
+    unsigned h = (unsigned)bosh_hash(BOSH_HASH, numbers, sizeof(numbers));
 
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        h = (h ^ numbers[i]) * 16777619u;
-    }
     return BOSH_FAULT("other-layout") ? ~h : h;
 }
 

@@ -197,8 +197,8 @@ record_t *record_find_locked(bosh_store_t *st, bosh_str_t sid);
 record_t *record_get_locked(bosh_store_t *st, bosh_ref_t ref);
 record_t *record_new_locked(bosh_store_t *st, const unsigned char sid[BOSH_SID_BYTES]);
 void record_free_locked(bosh_store_t *st, record_t *r);
-/* Frees the session that ended first, though late requests would still learn why;
- * false: all are alive, or somebody waits for their end. */
+/* Frees a session that has ended, though late requests would still learn why: the first of those
+ * whose clients know, or were gone; else of all. False: all are alive, or somebody waits. */
 bool record_reclaim_locked(bosh_store_t *st);
 void record_link_locked(bosh_store_t *st, record_t *r);
 uint32_t *record_bucket(bosh_store_t *st, const unsigned char sid[BOSH_SID_BYTES]);

@@ -41,17 +41,7 @@ static char text[4000], out[8000];
 
 /* ---- what is there ------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t h, const void *bytes, size_t n)
-{
-    const unsigned char *p = bytes;
-
-    for (size_t i = 0; i < n; i++) {
-        h = (h ^ p[i]) * UINT64_C(1099511628211);
-    }
-    return h;
-}
-
-#define MIX(h, field) mix((h), &(field), sizeof(field))
+#define MIX(h, field) bosh_hash((h), &(field), sizeof(field))
 
 static uint64_t mix_chain(const bosh_store_t *st, uint64_t h, const chain_t *c)
 {
@@ -61,7 +51,7 @@ static uint64_t mix_chain(const bosh_store_t *st, uint64_t h, const chain_t *c)
         return h;
     }
     chain_copy_locked(st, c, bytes);
-    return mix(MIX(h, c->len), bytes, c->len);
+    return bosh_hash(MIX(h, c->len), bytes, c->len);
 }
 
 /* All that makes up a session, but for its mail: after a repair all have mail. */

@@ -305,6 +305,38 @@ static void ended_sessions_make_room_for_new_ones_oldest_first(void **state)
     assert_int_equal(box_create(&box, &fresh), BOSH_GOT_FULL);
 }
 
+/* In the order in which their places are taken: who knows that it ended, or was gone, is first. */
+static void who_has_not_heard_of_the_end_keeps_its_place_longest(void **state)
+{
+    static sess_t s[50];
+    static const unsigned order[] = { 2, 4, 1, 3 };
+    sess_t fresh;
+
+    (void)state;
+    open_box(4 << 20);
+    for (unsigned n = 0; n < 50; n++) {
+        box_session(&box, &s[n]);
+    }
+    for (unsigned n = 1; n <= 4; n++) {
+        box.now += 10;
+        if (n == 4) {
+            bosh_store_end(box.st, s[n].ref, BOSH_COND_NONE, BOSH_REASON_INACTIVITY, box.now,
+                           &box.knocks);
+        }
+        box_up_ended(&box, &s[n]);
+    }
+    box_is_mailed(&box, 0, &s[0]);
+    box_request(&box, &s[2], 1001, 0, BOSH_ABSENT);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+    box_written(&box, &s[2], 1001, box.holder);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(box_record(&box, &s[order[i]])->generation, s[order[i]].ref.generation);
+        assert_int_equal(box_create(&box, &fresh), BOSH_GOT_HOLD);
+        assert_int_equal(fresh.ref.index, s[order[i]].ref.index);
+    }
+    assert_int_equal(box_create(&box, &fresh), BOSH_GOT_FULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +351,7 @@ int main(void)
         cmocka_unit_test_teardown(freed_session_leaves_no_words_behind, end),
         cmocka_unit_test_teardown(stale_names_never_hit_the_next_session, end),
         cmocka_unit_test_teardown(ended_sessions_make_room_for_new_ones_oldest_first, end),
+        cmocka_unit_test_teardown(who_has_not_heard_of_the_end_keeps_its_place_longest, end),
     };
 
     return cmocka_run_group_tests_name("pressure", tests, NULL, NULL);
