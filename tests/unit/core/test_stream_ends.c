@@ -1,65 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 /* Streams end, and sessions of several streams (XEP-0124 sections 16.5 and 16.6). */
 
-#include "drive.h"
-
+#include "streams.h"
 #include "unit.h"
-
-#define R (FIRST_RID + 1)
-
-static drive_t d;
-
-static uint64_t next; /* rid */
-
-static int open_session(void **state)
-{
-    (void)state;
-    drive_open(&d, 1, WAIT);
-    d.s.terms.streams = BOSH_MAX_STREAMS;
-    next = R;
-    return 0;
-}
-
-/* The next request, answered at once or not. */
-static const bosh_action_t *ask(uint8_t asks, uint8_t stream)
-{
-    d.now += 100;
-    return request_stream(&d, next++, asks, stream);
-}
-
-/* A request that must be answered at once, and is. */
-static bosh_action_t get(uint8_t asks, uint8_t stream)
-{
-    bosh_action_t a = *ask(asks, stream);
-
-    assert_int_equal(a.kind, BOSH_DO_ANSWER);
-    wrote(&d, next - 1, d.holder);
-    return a;
-}
-
-static void add(uint8_t stream)
-{
-    bosh_action_t a = get(BOSH_ASKS_ADD, BOSH_NO_STREAM);
-
-    assert_int_equal(a.answer.kind, BOSH_ANSWER_STREAM);
-    assert_int_equal(a.answer.stream, stream);
-}
-
-static int open_two(void **state)
-{
-    open_session(state);
-    add(1);
-    opened_on(&d, 1);
-    get(0, BOSH_NO_STREAM); /* its features */
-    return 0;
-}
-
-static void assert_leg_ends(const bosh_action_t *a, uint8_t stream, bosh_condition_t condition)
-{
-    assert_int_equal(a->answer.kind, BOSH_ANSWER_TERMINATE);
-    assert_int_equal(a->answer.stream, stream);
-    assert_int_equal(a->answer.condition, condition);
-}
 
 static void assert_closes(uint8_t stream)
 {
