@@ -7,6 +7,7 @@ import time
 import bosh
 import procfs
 from bosh import body_bytes, message
+from keys import EndlessKeys
 from model import Model, Request, Wrong
 from strictxml import CLIENT, SASL
 from waiting import until
@@ -26,7 +27,7 @@ class Lane:
 
 
 class Player:
-    def __init__(self, endpoints, dice, fake, acks=False, restarts=False, **terms):
+    def __init__(self, endpoints, dice, fake, acks=False, keys=False, restarts=False, **terms):
         self.endpoints, self.dice, self.fake = endpoints, dice, fake
         self.lanes, self.unsettled = [], []
         self.acked = self.hasty = 0
@@ -34,6 +35,7 @@ class Player:
         self.restarts = restarts    # a child that ends may close what nobody has read
         self.numbers = {"said": 0, "pushed": 0}
         self.actions, self.diary = 0, []
+        self.keys = EndlessKeys(dice) if keys else None
         self._create(acks, terms)
 
     def _create(self, acks, terms):
@@ -41,6 +43,8 @@ class Player:
         self.session = bosh.Session(self.endpoints[0])
         if acks:
             terms["ack"] = 1
+        if self.keys:
+            terms.update(self.keys.first())
         created = self.session.create("echo.fake", **terms).body
         self.server = self.fake.connection()
         self.session.close()
@@ -84,6 +88,8 @@ class Player:
                 attrs["ack"] = self.acked = ack
         is_hasty = not payload and not texts and self.model.unanswered()
         self.hasty = self.hasty + 1 if is_hasty else 0
+        if self.keys:
+            attrs = {**self.keys.next(), **attrs}
         rid = self.model.next_rid()
         payload += "".join(message("echo.fake", text, text) for text in texts)
         data = body_bytes(payload, rid=rid, sid=self.session.sid, **attrs)
@@ -367,6 +373,15 @@ class Player:
         self._await_end()
         self.model.check_up(self._final_bodies(), complete=False)
 
+    def _end_by_key(self):
+        self.model.may_end("item-not-found")
+        self._send(self._compose(texts=["a stranger's"], key="0" * 40))
+        self._await_end()
+        self.model.need(self.model.ended, "the key was not refused")
+        bodies = self._final_bodies()
+        self.model.need("a stranger's" not in bodies, "the server got %r" % bodies)
+        self.model.check_up(bodies, complete=False)
+
     def _end_by_pause(self):
         self.model.may_end("policy-violation")
         self._send(self._compose(pause=10 ** 6, kind="pause "))
@@ -408,7 +423,7 @@ class Player:
         """All is well up to now; what comes after the end is the end."""
         self.drain()
         kind = self.dice.choice((self._end_by_terminate, self._end_by_old_rid, self._end_by_pause,
-                                 self._end_by_rid_beyond, self._end_by_server))
+                                 self._end_by_rid_beyond, self._end_by_server, self._end_by_key))
         self.note(kind.__name__)
         # Some requests are waiting, some are not.
         if self.dice.random() < 0.7 and self._may_send():

@@ -9,6 +9,7 @@ import pytest
 
 import bosh
 from bosh import body_bytes, first_rid, message
+from keys import Keys
 from waiting import PATIENCE
 
 XMPP = "{urn:xmpp:xbosh}"
@@ -68,22 +69,14 @@ def test_missed_answer_is_reported(site, fake, new_session):
 # ---- keys --------------------------------------------------------------------------------
 
 
-def keys(n, seed=b"seed"):
-    """K(n) first."""
-    made = [hashlib.sha1(seed).hexdigest()]
-    for _ in range(n - 1):
-        made.append(hashlib.sha1(made[-1].encode()).hexdigest())
-    return made[::-1]
-
-
 def test_keys_in_any_case(site, fake, new_session):
-    k = keys(5)
-    session = new_session(site.main).open("echo.fake", newkey=k[0].upper())
-    for n, key in enumerate(k[1:4]):
-        assert session.ask(message("echo.fake", "n%d" % n), key=key).texts() == ["n%d" % n]
-    new = keys(3, b"other")
-    assert session.ask(message("echo.fake", "switch"), key=k[4], newkey=new[0]).texts() == ["switch"]
-    assert session.ask(message("echo.fake", "on"), key=new[1]).texts() == ["on"]
+    keys, new = Keys(5), Keys(3, "other")
+    session = new_session(site.main).open("echo.fake", newkey=keys.next().upper())
+    for n in range(3):
+        assert session.ask(message("echo.fake", "n%d" % n), key=keys.next()).texts() == ["n%d" % n]
+    switch = session.ask(message("echo.fake", "switch"), key=keys.next(), newkey=new.next())
+    assert switch.texts() == ["switch"]
+    assert session.ask(message("echo.fake", "on"), key=new.next()).texts() == ["on"]
 
 
 MALFORMED = ["", "x", "seed", "g" * 40, "0" * 39, "0" * 41, " " + "0" * 39, "0x" + "0" * 38,

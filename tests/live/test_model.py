@@ -15,6 +15,7 @@ from player import Player, explain
 SECONDS = float(os.environ.get("BOSH_MODEL_SECONDS") or 8)
 PLAYERS = 6
 LIFE = (20, 150)    # actions of a session
+EXTRA = "BoshHold 2\nBoshPolling 0"  # who polls asks whenever the dice say
 
 
 class Table:
@@ -31,8 +32,8 @@ class Table:
     def join(self):
         dice = random.Random(self.seeds.randrange(2 ** 32))
         player = Player(self.endpoints, dice, self.fake, acks=dice.random() < 0.4,
-                        restarts=self.restarts,
-                        hold=dice.choice((1, 1, 2)), wait=dice.choice((1, 60, 60)))
+                        keys=dice.random() < 0.3, restarts=self.restarts,
+                        hold=dice.choice((0, 1, 1, 2)), wait=dice.choice((1, 60, 60)))
         self.players.append((player, dice.randrange(*LIFE)))
 
     def turn(self):
@@ -95,7 +96,7 @@ def play(server, fake, tls=False, between=None):
 
 @pytest.fixture
 def server(make_httpd):
-    return make_httpd(servers=3, server_limit=5, threads=12, async_factor=60, extra="BoshHold 2")
+    return make_httpd(servers=3, server_limit=5, threads=12, async_factor=60, extra=EXTRA)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
@@ -118,7 +119,7 @@ def test_so_it_is_while_httpd_restarts_gracefully(server, fake_server):
 def test_sessions_of_clients_that_fall_silent_end(make_httpd, fake_server):
     inactivity = 8
     server = make_httpd(servers=3, server_limit=5, threads=12, async_factor=60,
-                        extra="BoshHold 2\nBoshInactivity %d" % inactivity)
+                        extra="%s\nBoshInactivity %d" % (EXTRA, inactivity))
     table = Table(server, fake_server, seeds.choose(), False, False)
     try:
         table.play_on()

@@ -1,12 +1,12 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The scenarios that Punjab, a manager in front of other people's servers as this one is,
 tries itself with, told in our own words."""
-import hashlib
 import threading
 
 import pytest
 
 from bosh import message
+from keys import Keys
 from strictxml import CLIENT, STREAMS
 from waiting import until
 
@@ -90,18 +90,6 @@ def test_both_ends_close_at_the_same_moment(site, fake, new_session):
 
 
 # ---- key sequences ---------------------------------------------------------------------------
-
-
-class Keys:
-    def __init__(self, n=6, seed="a seed", upper=False):
-        self.keys = []
-        for _ in range(n):
-            seed = hashlib.sha1(seed.encode()).hexdigest()
-            self.keys.append(seed.upper() if upper else seed)
-            seed = self.keys[-1]
-
-    def next(self):
-        return self.keys.pop()
 
 
 @pytest.fixture
