@@ -100,6 +100,10 @@ void *bosh_config_create_dir(apr_pool_t *p, char *path);
  * (and before post_config); `httpd -t -D DUMP_BOSH` prints them. */
 void bosh_config_register_hooks(apr_pool_t *p);
 
+/* False: this httpd has a module with which no request can be held. The same in every process;
+ * after the configuration was read. */
+bool bosh_config_can_wait(void);
+
 /* The effective configuration of a (virtual) server. Never NULL. Unset values
  * have been replaced by the defaults (after check_config, not while files are read). */
 const bosh_conf_t *bosh_config(const server_rec *s);

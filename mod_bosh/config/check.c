@@ -211,6 +211,7 @@ static int check_capacity(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp
     (void)plog;
     (void)ptemp;
     if (is_time_to_warn()) {
+        bosh_config_warn_mpm(s);
         bosh_config_warn_capacity(s);
     }
     return OK;

@@ -126,6 +126,9 @@ apr_array_header_t *bosh_config_locations(apr_pool_t *p, const server_rec *s);
 /* Logs settings that contradict each other. */
 void bosh_config_warn(server_rec *main_server, apr_pool_t *ptemp);
 
+/* Logs that there can be no sessions here at all. */
+void bosh_config_warn_mpm(const server_rec *main_server);
+
 /* Logs that httpd has not enough connections. After the MPM read its own directives. */
 void bosh_config_warn_capacity(const server_rec *main_server);
 

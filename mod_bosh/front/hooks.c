@@ -22,7 +22,7 @@ void bosh_front_use(bosh_store_t *s, bosh_wake_t *w)
 #define TRY_MS 1000
 
 static struct {
-    apr_pool_t *pool;
+    apr_pool_t *pool; /* NULL: there will be no room here */
     server_rec *server;
     pthread_mutex_t mutex; /* around enter() */
     bosh_msec_t tried;
@@ -81,7 +81,7 @@ static void enter(apr_pool_t *p, bool is_first_try)
 
 void bosh_front_child_init(apr_pool_t *p, server_rec *s)
 {
-    if (!store) {
+    if (!store || !bosh_config_can_wait()) {
         return;
     }
     child.pool = p;
@@ -113,7 +113,7 @@ static void enter_late(void)
 
 bool hooks_is_ready(void)
 {
-    if (!room_is_open() && store) {
+    if (!room_is_open() && child.pool) {
         enter_late();
     }
     return room_is_open();
