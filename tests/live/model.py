@@ -6,9 +6,10 @@ What it demands:
   - every copy of a request that gets an answer gets the same bytes, but for the recoverable
     error that an older copy may get
   - before a request with a lower rid has arrived, an answer is empty
-  - every stanza of the server's is in exactly one answer, in the order of the rids; none is
+  - every stanza of a server's is in exactly one answer, in the order of the rids; none is
     missing, unless it can have been in an answer whose client was gone
-  - every stanza of the client's reaches the server once, in the order of the rids
+  - an answer has stanzas of one stream, and says which if there may be several
+  - every stanza of the client's reaches the server of its stream once, in the order of the rids
   - the session ends if, and only if, there is a reason; and says which
 """
 import strictxml
@@ -17,6 +18,11 @@ from strictxml import CLIENT
 
 class Wrong(AssertionError):
     """What the model does not allow."""
+
+
+def stream_of(text):
+    """Texts begin with a letter, and the number of their stream: s0.17."""
+    return int(text[1])
 
 
 class Request:
@@ -40,6 +46,7 @@ class Model:
         self.requests = {}
         self.excuse = None      # conditions with which the session may end now
         self.ended = None       # (condition,), once it has
+        self.names = None       # of the streams, if there may be several
         self.stanzas = 0
 
     def need(self, holds, what):
@@ -102,6 +109,7 @@ class Model:
             self.need(not texts, "an error with stanzas: %r" % raw)
             return "error"
         self.need(body.get("type") is None, "what is this? %r" % raw)
+        self._check_stream(body, texts)
         for lower in self.sorted():
             self.need(lower.rid >= rid or lower.copies or not texts,
                       "%d was answered before its turn: %r is missing" % (rid, lower))
@@ -121,6 +129,13 @@ class Model:
                   "%d had %r and now has %r" % (request.rid, request.stanzas, texts))
         request.answer, request.stanzas, request.gone_at = raw, texts, None
         self.stanzas += len(texts)
+
+    def _check_stream(self, body, texts):
+        streams = {stream_of(text) for text in texts}
+        self.need(len(streams) <= 1, "of several streams: %r" % texts)
+        if streams and self.names:
+            self.need(body.get("stream") == self.names[streams.pop()], "%r come as if from %r, of %r"
+                      % (texts, body.get("stream"), self.names))
 
     def _check_ack(self, request, body):
         ack = body.get("ack")
@@ -143,12 +158,14 @@ class Model:
 
     # ---- in the end ---------------------------------------------------------------
 
-    def seen(self):
-        return [text for r in self.sorted() for text in r.stanzas]
+    # All of these are about one stream.
 
-    def missing(self, told):
-        """Of what the server said, what did not come and has no excuse."""
-        seen = set(self.seen())
+    def seen(self, stream):
+        return [text for r in self.sorted() for text in r.stanzas if stream_of(text) == stream]
+
+    def missing(self, told, stream):
+        """Of what its server said, what did not come and has no excuse."""
+        seen = set(self.seen(stream))
         return [text for text, when in told
                 if text not in seen and not self._is_excused(text, when, told)]
 
@@ -160,22 +177,22 @@ class Model:
             if lost.gone_at is None or lost.answer is not None or when > lost.gone_at:
                 continue
             if all((place[t] < place[text]) == (r.rid < lost.rid)
-                   for r in self.requests.values() for t in r.stanzas):
+                   for r in self.requests.values() for t in r.stanzas if t in place):
                 return True
         return False
 
-    def check_order(self, told):
+    def check_order(self, told, stream):
         """What came is what the server said, in its order."""
-        seen, said = self.seen(), [text for text, _ in told]
+        seen, said = self.seen(stream), [text for text, _ in told]
         self.need(len(seen) == len(set(seen)), "doubled: %r"
                   % sorted({t for t in seen if seen.count(t) > 1}))
         self.need(seen == [t for t in said if t in set(seen)], "out of order: %r, not %r"
                   % (seen, said))
 
-    def check_down(self, told, returned=()):
+    def check_down(self, told, stream, returned=()):
         """And all of it came, or went back."""
-        self.check_order(told)
-        lost = [text for text in self.missing(told) if text not in returned]
+        self.check_order(told, stream)
+        lost = [text for text in self.missing(told, stream) if text not in returned]
         self.need(not lost, "lost: %r" % lost)
 
     def _is_taken(self, request):
@@ -184,11 +201,12 @@ class Model:
             not request.early or request.stanzas
             or all(r.answer for r in self.sorted() if r.rid < request.rid))
 
-    def check_up(self, received, complete):
+    def check_up(self, received, stream, complete):
         """What the server got. complete: all of it must be there; else what is sure, and
         of the rest a beginning."""
-        sent = [text for r in self.sorted() for text in r.texts]
+        sent = [text for r in self.sorted() for text in r.texts if stream_of(text) == stream]
         self.need(received == sent[:len(received)], "the server got %r, and not %r"
                   % (received, sent))
-        sure = [text for r in self.sorted() for text in r.texts if complete or self._is_taken(r)]
+        sure = [text for r in self.sorted() for text in r.texts
+                if stream_of(text) == stream and (complete or self._is_taken(r))]
         self.need(len(received) >= len(sure), "the server never got %r" % sent[len(received):])

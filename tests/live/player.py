@@ -6,9 +6,10 @@ import time
 
 import bosh
 import procfs
+import strictxml
 from bosh import body_bytes, message
 from keys import EndlessKeys
-from model import Model, Request, Wrong
+from model import Model, Request, Wrong, stream_of
 from strictxml import CLIENT, SASL
 from waiting import until
 
@@ -27,7 +28,8 @@ class Lane:
 
 
 class Player:
-    def __init__(self, endpoints, dice, fake, acks=False, keys=False, restarts=False, **terms):
+    def __init__(self, endpoints, dice, fake, acks=False, keys=False, streams=1, restarts=False,
+                 **terms):
         self.endpoints, self.dice, self.fake = endpoints, dice, fake
         self.lanes, self.unsettled = [], []
         self.acked = self.hasty = 0
@@ -37,6 +39,8 @@ class Player:
         self.actions, self.diary = 0, []
         self.keys = EndlessKeys(dice) if keys else None
         self._create(acks, terms)
+        while len(self.servers) < streams:
+            self._add_stream()
 
     def _create(self, acks, terms):
         self.fake.mark()
@@ -46,11 +50,21 @@ class Player:
         if self.keys:
             terms.update(self.keys.first())
         created = self.session.create("echo.fake", **terms).body
-        self.server = self.fake.connection()
+        self.servers = [self.fake.connection()]   # of each stream
         self.session.close()
         self.model = Model(self.session.rid, int(created.get("requests")), acks)
         if self.dice.random() < 0.5:
             self._log_in()
+
+    def _add_stream(self):
+        if not self.model.names:
+            self.model.names = [self.session.created.body.get("stream")]
+        self.fake.mark()
+        added = strictxml.parse_body(self._ask(to="echo.fake", kind="add "))
+        self.model.names.append(added.get("stream"))
+        self.model.need(len(set(self.model.names) - {None}) == len(self.model.names),
+                        "the streams are called %r" % self.model.names)
+        self.servers.append(self.fake.connection())
 
     def note(self, what, lane=None):
         self.diary.append("%.4f %s %s" % (time.monotonic(), lane.number if lane else "-", what))
@@ -90,6 +104,8 @@ class Player:
         self.hasty = self.hasty + 1 if is_hasty else 0
         if self.keys:
             attrs = {**self.keys.next(), **attrs}
+        if texts and self.model.names:
+            attrs["stream"] = self.model.names[stream_of(texts[0])]
         rid = self.model.next_rid()
         payload += "".join(message("echo.fake", text, text) for text in texts)
         data = body_bytes(payload, rid=rid, sid=self.session.sid, **attrs)
@@ -99,7 +115,8 @@ class Player:
         first = self.numbers["said"]
         least = 0 if self.hasty < HASTY else 1
         self.numbers["said"] += max(least, self.dice.choice((0, 0, 1, 1, 2, 4)))
-        return ["c%d" % n for n in range(first, self.numbers["said"])]
+        stream = self.dice.randrange(len(self.servers))
+        return ["c%d.%d" % (stream, n) for n in range(first, self.numbers["said"])]
 
     def _send(self, request, lane=None):
         lane = lane or self._lane()
@@ -265,8 +282,10 @@ class Player:
 
     def push(self):
         for _ in range(self.dice.choice((1, 1, 2, 5))):
-            self.note("push s%d" % self.numbers["pushed"])
-            self.server.push("s%d" % self.numbers["pushed"], "s%d" % self.numbers["pushed"])
+            stream = self.dice.randrange(len(self.servers))
+            text = "s%d.%d" % (stream, self.numbers["pushed"])
+            self.note("push " + text)
+            self.servers[stream].push(text, text)
             self.numbers["pushed"] += 1
 
     def pause(self):
@@ -321,7 +340,9 @@ class Player:
         self.look()
         self.repair(may_abandon=False)
         sent = sum(len(r.texts) for r in self.model.requests.values())
-        if len(self.server.bodies()) == sent and not self.model.missing(self.server.told):
+        if sum(len(server.bodies()) for server in self.servers) == sent \
+                and not any(self.model.missing(server.told, n)
+                            for n, server in enumerate(self.servers)):
             return True
         if not any(lane.queue for lane in self.lanes) and self._may_send():
             self._send(self._compose())
@@ -336,10 +357,11 @@ class Player:
         self.check()
 
     def check(self):
-        self.model.check_up(self.server.bodies(), complete=True)
-        self.model.check_down(list(self.server.told))
-        self.model.need(self.server.not_xml is None, "not XML: %r" % self.server.not_xml)
-        self.model.need(not self.server.gone, "the server's stream has ended")
+        for n, server in enumerate(self.servers):
+            self.model.check_up(server.bodies(), n, complete=True)
+            self.model.check_down(list(server.told), n)
+            self.model.need(server.not_xml is None, "not XML: %r" % server.not_xml)
+            self.model.need(not server.gone, "the server's stream has ended")
 
     # ---- the end ----------------------------------------------------------------------
 
@@ -352,10 +374,12 @@ class Player:
 
     def _end_by_terminate(self):
         self.model.may_end(None)
-        self._send(self._compose(texts=["the last words"], type="terminate", kind="terminate "))
+        # With the name of a stream it would be the end of that one.
+        texts = [] if self.model.names else ["c0.last words"]
+        self._send(self._compose(texts=texts, type="terminate", kind="terminate "))
         self._await_end()
         self.model.need(self.model.ended == (None,), "the terminate was not answered")
-        self.model.check_up(self._final_bodies(), complete=True)
+        self._check_up_in_the_end(complete=True)
 
     def _end_by_old_rid(self):
         self._end_by_rid(self.model.created - self.dice.choice((1, 7, 1000)))
@@ -371,16 +395,16 @@ class Player:
         self.model.need((answer.type, answer.condition) == ("terminate", "item-not-found"),
                         "rid %d was answered with %r" % (rid, answer))
         self._await_end()
-        self.model.check_up(self._final_bodies(), complete=False)
+        self._check_up_in_the_end(complete=False)
 
     def _end_by_key(self):
         self.model.may_end("item-not-found")
-        self._send(self._compose(texts=["a stranger's"], key="0" * 40))
+        self._send(self._compose(texts=["c0.a stranger's"], key="0" * 40))
         self._await_end()
         self.model.need(self.model.ended, "the key was not refused")
-        bodies = self._final_bodies()
-        self.model.need("a stranger's" not in bodies, "the server got %r" % bodies)
-        self.model.check_up(bodies, complete=False)
+        self.model.need("c0.a stranger's" not in self._final_bodies(self.servers[0]),
+                        "the server got it nevertheless")
+        self._check_up_in_the_end(complete=False)
 
     def _end_by_pause(self):
         self.model.may_end("policy-violation")
@@ -390,9 +414,10 @@ class Player:
 
     def _end_by_server(self):
         self.model.may_end("remote-stream-error", "remote-connection-failed")
+        server, = self.servers
         self.push()
-        self.server.close()
-        self.server.wait_ended()
+        server.close()
+        server.wait_ended()
         def is_over():
             self.look()
             self.repair(may_abandon=False)
@@ -401,29 +426,36 @@ class Player:
             return self.model.ended
         until(is_over, BOUND, "the end to be told", every=0.005)
         self._await_end()
-        self.model.check_down(list(self.server.told))
+        self.model.check_down(list(server.told), 0)
 
-    def _returned(self):
+    def _returned(self, server):
         """What came back because nobody took it."""
-        returned = [s.get("id") for s in list(self.server.stanzas) if s.get("type") == "error"]
-        told = [text for text, _ in self.server.told]
+        returned = [s.get("id") for s in list(server.stanzas) if s.get("type") == "error"]
+        told = [text for text, _ in server.told]
         self.model.need(len(returned) == len(set(returned)) and set(returned) <= set(told),
                         "returned: %r of %r" % (returned, told))
         return returned
 
-    def _final_bodies(self, seconds=BOUND):
+    def _check_up_in_the_end(self, complete, seconds=BOUND):
+        for n, server in enumerate(self.servers):
+            self.model.check_up(self._final_bodies(server, seconds), n, complete)
+
+    def _final_bodies(self, server, seconds=BOUND):
         """What the client said; what came back is no word of its."""
-        self.server.wait_ended(seconds)
-        self._returned()
-        stanzas = list(self.server.stanzas)
+        server.wait_ended(seconds)
+        self._returned(server)
+        stanzas = list(server.stanzas)
         return [s.findtext("{%s}body" % CLIENT) for s in stanzas
                 if s.tag == "{%s}message" % CLIENT and s.get("type") != "error"]
 
     def end(self):
         """All is well up to now; what comes after the end is the end."""
         self.drain()
-        kind = self.dice.choice((self._end_by_terminate, self._end_by_old_rid, self._end_by_pause,
-                                 self._end_by_rid_beyond, self._end_by_server, self._end_by_key))
+        kinds = [self._end_by_terminate, self._end_by_old_rid, self._end_by_pause,
+                 self._end_by_rid_beyond, self._end_by_key]
+        if len(self.servers) == 1:
+            kinds.append(self._end_by_server)
+        kind = self.dice.choice(kinds)
         self.note(kind.__name__)
         # Some requests are waiting, some are not.
         if self.dice.random() < 0.7 and self._may_send():
@@ -435,7 +467,8 @@ class Player:
         answer = late.ask(data, BOUND)
         late.close()
         self.model.need(answer.type == "terminate", "after the end: %r" % answer)
-        self.server.wait_ended(BOUND)
+        for server in self.servers:
+            server.wait_ended(BOUND)
 
     def fall_silent(self):
         """Whatever is under way: nothing comes of it any more. An answer may have been on
@@ -449,8 +482,9 @@ class Player:
 
     def check_silence(self, inactivity):
         """The session ends of it, and what the client cannot have read goes back."""
-        self.model.check_up(self._final_bodies(inactivity + BOUND), complete=False)
-        self.model.check_down(list(self.server.told), self._returned())
+        self._check_up_in_the_end(False, inactivity + BOUND)
+        for n, server in enumerate(self.servers):
+            self.model.check_down(list(server.told), n, self._returned(server))
         late = self.endpoints[0].wire()
         answer = late.ask(body_bytes(rid=self.model.next_rid(), sid=self.session.sid), BOUND)
         late.close()

@@ -32,7 +32,8 @@ class Table:
     def join(self):
         dice = random.Random(self.seeds.randrange(2 ** 32))
         player = Player(self.endpoints, dice, self.fake, acks=dice.random() < 0.4,
-                        keys=dice.random() < 0.3, restarts=self.restarts,
+                        keys=dice.random() < 0.3, streams=dice.choice((1, 1, 2, 3)),
+                        restarts=self.restarts,
                         hold=dice.choice((0, 1, 1, 2)), wait=dice.choice((1, 60, 60)))
         self.players.append((player, dice.randrange(*LIFE)))
 
