@@ -197,21 +197,16 @@ void record_free_locked(bosh_store_t *st, record_t *r)
     st->h->sessions--;
 }
 
-static bool is_forgettable(const record_t *r)
-{
-    return r->in_use && record_is_let_go(r) && r->core.state == BOSH_ENDED
-           && !bosh_session_is_attended(&r->core);
-}
-
-/* Its client may yet come, and learn why. */
+/* Its client may yet come for what the server said last, and why it ended. */
 static bool is_awaited(const record_t *r)
 {
     return !r->core.end_told && r->core.reason != BOSH_REASON_INACTIVITY;
 }
 
-static bool is_better_kept(const record_t *r, const record_t *than)
+static bool is_forgettable(const record_t *r)
 {
-    return is_awaited(r) == is_awaited(than) ? r->core.ended >= than->core.ended : is_awaited(r);
+    return r->in_use && record_is_let_go(r) && r->core.state == BOSH_ENDED && !is_awaited(r)
+           && !bosh_session_is_attended(&r->core);
 }
 
 /* Only when all places are taken, so its length does not matter much. */
@@ -222,7 +217,7 @@ bool record_reclaim_locked(bosh_store_t *st)
     for (uint32_t i = 0; i < st->h->used_sessions; i++) {
         record_t *r = &st->sessions[i];
 
-        if (is_forgettable(r) && (!oldest || !is_better_kept(r, oldest))) {
+        if (is_forgettable(r) && (!oldest || r->core.ended < oldest->core.ended)) {
             oldest = r;
         }
     }

@@ -281,60 +281,87 @@ static void stale_names_never_hit_the_next_session(void **state)
     }
 }
 
+static void open_full(sess_t *s, unsigned n)
+{
+    sess_t fresh;
+
+    open_box(4 << 20);
+    for (unsigned i = 0; i < n; i++) {
+        box_session(&box, &s[i]);
+    }
+    assert_int_equal(box_create(&box, &fresh), BOSH_GOT_FULL);
+}
+
+static bosh_holder_t ask_for_the_end(sess_t *s)
+{
+    assert_int_equal(box_request(&box, s, 1001, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+    return box.holder;
+}
+
+static void assert_place_is_taken_over(const sess_t *s)
+{
+    sess_t fresh;
+
+    assert_int_equal(box_create(&box, &fresh), BOSH_GOT_HOLD);
+    assert_int_equal(fresh.ref.index, s->ref.index);
+}
+
 static void ended_sessions_make_room_for_new_ones_oldest_first(void **state)
 {
     static sess_t s[50];
+    bosh_holder_t told[2];
     sess_t fresh;
 
     (void)state;
-    open_box(4 << 20);
-    for (unsigned n = 0; n < 50; n++) {
-        box_session(&box, &s[n]);
-    }
-    assert_int_equal(box_create(&box, &fresh), BOSH_GOT_FULL);
+    open_full(s, 50);
     for (unsigned n = 20; n > 18; n--) { /* 20 ends before 19 */
         box.now += 10;
         box_up_ended(&box, &s[n]);
     }
     box_is_mailed(&box, 0, &s[0]);
-    assert_int_equal(box_create(&box, &fresh), BOSH_GOT_HOLD);
-    assert_int_equal(box_request(&box, &s[20], 1001, 0, BOSH_ABSENT), BOSH_GOT_UNKNOWN);
-    assert_int_equal(box_request(&box, &s[19], 1001, 0, BOSH_ABSENT), BOSH_GOT_ANSWER);
-    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
-    /* 19's client is being told: its place is not taken from under it */
+    for (unsigned n = 0; n < 2; n++) {
+        told[n] = ask_for_the_end(&s[19 + n]);
+    }
+    /* They are being told: their places are not taken from under them. */
+    assert_int_equal(box_create(&box, &fresh), BOSH_GOT_FULL);
+    for (unsigned n = 0; n < 2; n++) {
+        box_written(&box, &s[19 + n], 1001, told[n]);
+    }
+    assert_place_is_taken_over(&s[20]);
+    assert_place_is_taken_over(&s[19]);
     assert_int_equal(box_create(&box, &fresh), BOSH_GOT_FULL);
 }
 
-/* In the order in which their places are taken: who knows that it ended, or was gone, is first. */
-static void who_has_not_heard_of_the_end_keeps_its_place_longest(void **state)
+static void who_was_silent_too_long_makes_room_at_once(void **state)
 {
     static sess_t s[50];
-    static const unsigned order[] = { 2, 4, 1, 3 };
+
+    (void)state;
+    open_full(s, 50);
+    bosh_store_end(box.st, s[7].ref, BOSH_COND_NONE, BOSH_REASON_INACTIVITY, box.now, &box.knocks);
+    box_up_ended(&box, &s[7]);
+    box_is_mailed(&box, 0, &s[0]);
+    assert_place_is_taken_over(&s[7]);
+}
+
+static void who_has_not_heard_of_the_end_keeps_its_place(void **state)
+{
+    static sess_t s[50];
     sess_t fresh;
 
     (void)state;
-    open_box(4 << 20);
-    for (unsigned n = 0; n < 50; n++) {
-        box_session(&box, &s[n]);
-    }
-    for (unsigned n = 1; n <= 4; n++) {
-        box.now += 10;
-        if (n == 4) {
-            bosh_store_end(box.st, s[n].ref, BOSH_COND_NONE, BOSH_REASON_INACTIVITY, box.now,
-                           &box.knocks);
-        }
-        box_up_ended(&box, &s[n]);
-    }
+    open_full(s, 50);
+    box_put(&box, &s[7], BOSH_STR("<last/>"));
+    box_up_ended(&box, &s[7]);
     box_is_mailed(&box, 0, &s[0]);
-    box_request(&box, &s[2], 1001, 0, BOSH_ABSENT);
-    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
-    box_written(&box, &s[2], 1001, box.holder);
-    for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(box_record(&box, &s[order[i]])->generation, s[order[i]].ref.generation);
-        assert_int_equal(box_create(&box, &fresh), BOSH_GOT_HOLD);
-        assert_int_equal(fresh.ref.index, s[order[i]].ref.index);
-    }
+    box.now += BOSH_SEC(20);
+    box_connectors_live(&box);
     assert_int_equal(box_create(&box, &fresh), BOSH_GOT_FULL);
+    ask_for_the_end(&s[7]);
+    assert_int_equal(box.buf.len, strlen("<last/>"));
+    box_written(&box, &s[7], 1001, box.holder);
+    assert_place_is_taken_over(&s[7]);
 }
 
 int main(void)
@@ -351,7 +378,8 @@ int main(void)
         cmocka_unit_test_teardown(freed_session_leaves_no_words_behind, end),
         cmocka_unit_test_teardown(stale_names_never_hit_the_next_session, end),
         cmocka_unit_test_teardown(ended_sessions_make_room_for_new_ones_oldest_first, end),
-        cmocka_unit_test_teardown(who_has_not_heard_of_the_end_keeps_its_place_longest, end),
+        cmocka_unit_test_teardown(who_was_silent_too_long_makes_room_at_once, end),
+        cmocka_unit_test_teardown(who_has_not_heard_of_the_end_keeps_its_place, end),
     };
 
     return cmocka_run_group_tests_name("pressure", tests, NULL, NULL);
