@@ -390,6 +390,9 @@ void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_
  * count. It does while only early ones wait: pages that were loaded again sometimes leave
  * a rid out, and shall soon learn that nothing comes of it. */
 bool bosh_session_is_attended(const bosh_session_t *s);
+/* It has ended, and its client may yet come for what its server said last, and why. Not one who
+ * broke a rule, had been silent too long, or left before there was a sid to come with. */
+bool bosh_session_is_awaited(const bosh_session_t *s);
 
 /* The answer kept in this slot has payloads, and the client cannot be assumed to have
  * them: for those who send them back when the session or their stream (down_stream) has

@@ -197,16 +197,10 @@ void record_free_locked(bosh_store_t *st, record_t *r)
     st->h->sessions--;
 }
 
-/* Its client may yet come for what the server said last, and why it ended. */
-static bool is_awaited(const record_t *r)
-{
-    return !r->core.end_told && r->core.reason != BOSH_REASON_INACTIVITY;
-}
-
 static bool is_forgettable(const record_t *r)
 {
-    return r->in_use && record_is_let_go(r) && r->core.state == BOSH_ENDED && !is_awaited(r)
-           && !bosh_session_is_attended(&r->core);
+    return r->in_use && record_is_let_go(r) && r->core.state == BOSH_ENDED
+           && !bosh_session_is_attended(&r->core) && !bosh_session_is_awaited(&r->core);
 }
 
 /* Only when all places are taken, so its length does not matter much. */

@@ -74,7 +74,7 @@ static int set_up(void **state)
 {
     static volatile int stop;
     bosh_store_limits_t limits = {
-        .bytes = 16 << 20, .sessions = 100, .children = 2, .connectors = 1
+        .bytes = 16 << 20, .sessions = 4000, .children = 2, .connectors = 1
     };
     struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t len = sizeof(in);

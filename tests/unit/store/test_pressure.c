@@ -345,6 +345,38 @@ static void who_was_silent_too_long_makes_room_at_once(void **state)
     assert_place_is_taken_over(&s[7]);
 }
 
+/* Somebody was told of it, be it in an answer that is kept nowhere. */
+static void who_broke_a_rule_makes_room_at_once(void **state)
+{
+    static sess_t s[50];
+
+    (void)state;
+    open_full(s, 50);
+    box_request(&box, &s[7], 2000, 0, BOSH_ABSENT);
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_TERMINATE);
+    box_up_ended(&box, &s[7]);
+    box_is_mailed(&box, 0, &s[0]);
+    assert_place_is_taken_over(&s[7]);
+}
+
+static void who_left_before_there_was_a_sid_makes_room_at_once(void **state)
+{
+    static sess_t s[50];
+    bosh_task_t task;
+
+    (void)state;
+    open_box(4 << 20);
+    for (unsigned i = 0; i < 49; i++) {
+        box_session(&box, &s[i]);
+    }
+    assert_int_equal(box_create(&box, &s[49]), BOSH_GOT_HOLD);
+    assert_true(bosh_store_connector_task(box.st, s[49].ref, &task));
+    box_gone(&box, &s[49], 1000, box.holder);
+    box_up_ended(&box, &s[49]);
+    box_is_mailed(&box, 0, &s[0]);
+    assert_place_is_taken_over(&s[49]);
+}
+
 static void who_has_not_heard_of_the_end_keeps_its_place(void **state)
 {
     static sess_t s[50];
@@ -379,6 +411,8 @@ int main(void)
         cmocka_unit_test_teardown(stale_names_never_hit_the_next_session, end),
         cmocka_unit_test_teardown(ended_sessions_make_room_for_new_ones_oldest_first, end),
         cmocka_unit_test_teardown(who_was_silent_too_long_makes_room_at_once, end),
+        cmocka_unit_test_teardown(who_broke_a_rule_makes_room_at_once, end),
+        cmocka_unit_test_teardown(who_left_before_there_was_a_sid_makes_room_at_once, end),
         cmocka_unit_test_teardown(who_has_not_heard_of_the_end_keeps_its_place, end),
     };
 
