@@ -76,6 +76,8 @@
 /* After a time in which nobody could be served, no session ends of inactivity sooner: its
  * client's request may wait to be read. */
 #define BOSH_GRACE_MS       5000
+/* So long after the end its client is likely to come for it; polling ones do each few seconds. */
+#define BOSH_AWAITED_MS     10000
 /* Answers kept until they are acknowledged, beyond the newest `requests` ones; and, without
  * acknowledgements, those that may have been lost. */
 #define BOSH_KEPT_BYTES     (256 * 1024)
@@ -390,9 +392,9 @@ void bosh_step(bosh_session_t *s, const bosh_event_t *ev, bosh_msec_t now, bosh_
  * count. It does while only early ones wait: pages that were loaded again sometimes leave
  * a rid out, and shall soon learn that nothing comes of it. */
 bool bosh_session_is_attended(const bosh_session_t *s);
-/* It has ended, and its client may yet come for what its server said last, and why. Not one who
- * broke a rule, had been silent too long, or left before there was a sid to come with. */
-bool bosh_session_is_awaited(const bosh_session_t *s);
+/* It ended a moment ago, and its client may yet come for what its server said last, and why. Not
+ * one who broke a rule, had been silent too long, or left before there was a sid to come with. */
+bool bosh_session_is_awaited(const bosh_session_t *s, bosh_msec_t now);
 
 /* The answer kept in this slot has payloads, and the client cannot be assumed to have
  * them: for those who send them back when the session or their stream (down_stream) has

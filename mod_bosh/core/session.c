@@ -316,12 +316,12 @@ bool bosh_session_is_attended(const bosh_session_t *s)
     return false;
 }
 
-bool bosh_session_is_awaited(const bosh_session_t *s)
+bool bosh_session_is_awaited(const bosh_session_t *s, bosh_msec_t now)
 {
     bool is_known = s->next_answer > s->terms.rid;
 
-    return is_known && s->state == BOSH_ENDED && !s->end_told && !s->breach
-           && s->reason != BOSH_REASON_INACTIVITY;
+    return is_known && s->state == BOSH_ENDED && now - s->ended < BOSH_AWAITED_MS && !s->end_told
+           && !s->breach && s->reason != BOSH_REASON_INACTIVITY;
 }
 
 static void note_idleness(bosh_session_t *s, bosh_msec_t now)

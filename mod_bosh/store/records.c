@@ -197,21 +197,21 @@ void record_free_locked(bosh_store_t *st, record_t *r)
     st->h->sessions--;
 }
 
-static bool is_forgettable(const record_t *r)
+static bool is_forgettable(const record_t *r, bosh_msec_t now)
 {
     return r->in_use && record_is_let_go(r) && r->core.state == BOSH_ENDED
-           && !bosh_session_is_attended(&r->core) && !bosh_session_is_awaited(&r->core);
+           && !bosh_session_is_attended(&r->core) && !bosh_session_is_awaited(&r->core, now);
 }
 
 /* Only when all places are taken, so its length does not matter much. */
-bool record_reclaim_locked(bosh_store_t *st)
+bool record_reclaim_locked(bosh_store_t *st, bosh_msec_t now)
 {
     record_t *oldest = NULL;
 
     for (uint32_t i = 0; i < st->h->used_sessions; i++) {
         record_t *r = &st->sessions[i];
 
-        if (is_forgettable(r) && (!oldest || r->core.ended < oldest->core.ended)) {
+        if (is_forgettable(r, now) && (!oldest || r->core.ended < oldest->core.ended)) {
             oldest = r;
         }
     }

@@ -199,7 +199,7 @@ void bosh_store_create_session(bosh_store_t *st, const bosh_birth_t *birth,
     }
     else if (chain_has_room_locked(st, &none, need + kept.len)) {
         r = record_new_locked(st, sid);
-        if (!r && record_reclaim_locked(st)) {
+        if (!r && record_reclaim_locked(st, now)) {
             r = record_new_locked(st, sid);
         }
     }

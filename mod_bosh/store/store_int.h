@@ -197,9 +197,9 @@ record_t *record_find_locked(bosh_store_t *st, bosh_str_t sid);
 record_t *record_get_locked(bosh_store_t *st, bosh_ref_t ref);
 record_t *record_new_locked(bosh_store_t *st, const unsigned char sid[BOSH_SID_BYTES]);
 void record_free_locked(bosh_store_t *st, record_t *r);
-/* Of the ended sessions whose clients know of it, or had been silent too long, the oldest is
- * forgotten, though a late request would still learn why. False: there is none. */
-bool record_reclaim_locked(bosh_store_t *st);
+/* Of the ended sessions that nobody is likely to ask for, the oldest is forgotten, though a late
+ * request would still learn why. False: there is none. */
+bool record_reclaim_locked(bosh_store_t *st, bosh_msec_t now);
 void record_link_locked(bosh_store_t *st, record_t *r);
 uint32_t *record_bucket(bosh_store_t *st, const unsigned char sid[BOSH_SID_BYTES]);
 bosh_ref_t record_ref(const bosh_store_t *st, const record_t *r);

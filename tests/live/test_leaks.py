@@ -4,6 +4,7 @@ the segment come back. BOSH_CYCLES=n asks for so many; a million take minutes.""
 import json
 import os
 import subprocess
+import time
 
 import bosh
 import httpd
@@ -47,6 +48,7 @@ class Watch:
 
 
 def test_all_ways_of_ending_give_everything_back(make_httpd, tmp_path):
+    began = time.monotonic()
     stub, nobody = free_ports(2)
     there, nowhere = "xmpp://127.0.0.1:%d" % stub, "xmpp://127.0.0.1:%d" % nobody
     server = make_httpd(
@@ -74,7 +76,9 @@ def test_all_ways_of_ending_give_everything_back(make_httpd, tmp_path):
         limit = 3000 * PATIENCE + CYCLES / 100
         assert grown < limit, "%s grew by %d KiB: %r" % (procfs.comm(pid), grown,
                                                          [h[pid] for h in history])
-    assert len([line for line in server.log_text().splitlines() if ":error]" in line]) < 200
+    # Each child and the connector tell of the same but once in ten seconds.
+    errors = [line for line in server.log_text().splitlines() if ":error]" in line]
+    assert len(errors) < 100 + (time.monotonic() - began) / 2
     all_places_are_free(server)
 
 

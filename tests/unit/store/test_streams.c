@@ -663,7 +663,7 @@ static void a_record_stays_until_the_last_stream_is_let_go(void **state)
     for (unsigned n = 0; n < 2; n++) {
         box.now += BOSH_SEC(31);
         box_tick(&box, record()->connector);
-        assert_false(record_reclaim_locked(box.st));
+        assert_false(record_reclaim_locked(box.st, box.now));
         bosh_store_status(box.st, box.now, &status);
         assert_int_equal(status.sessions, 1);
         assert_int_equal(record()->core.state, BOSH_CLOSING);
