@@ -340,13 +340,18 @@ class Player:
         self.look()
         self.repair(may_abandon=False)
         sent = sum(len(r.texts) for r in self.model.requests.values())
-        if sum(len(server.bodies()) for server in self.servers) == sent \
+        if sum(len(server.bodies()) for server in self.servers) == sent and self._has_pushed_all() \
                 and not any(self.model.missing(server.told, n)
                             for n, server in enumerate(self.servers)):
             return True
         if not any(lane.queue for lane in self.lanes) and self._may_send():
             self._send(self._compose())
         return False
+
+    def _has_pushed_all(self):
+        """The servers have a thread of their own."""
+        return self.numbers["pushed"] == sum(text.startswith("s") for server in self.servers
+                                             for text, _ in server.told)
 
     def drain(self):
         """Until all that was said has arrived on both sides."""
