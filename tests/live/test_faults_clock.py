@@ -102,14 +102,17 @@ def go_on(pids):
 class Standstill:
     """A server of which some processes stop; sessions that were idle and that held."""
 
-    def __init__(self, make_httpd, fake, new_session, who):
+    def __init__(self, make_httpd, who):
         self.server = make_httpd(servers=2, vhosts={"short": "BoshInactivity %d" % INACTIVITY},
                                  server_limit=2)
-        endpoint = bosh.Endpoint(self.server.port_of["short"])
         connector, children = self.server.connectors(), self.server.children()
         # The connector first: when it looks at its clocks, nobody has read a request yet.
         self.stopped = {"all": [self.server.parent] + connector + children,
                         "children": children, "connector": connector}[who]
+
+    def begin(self, fake, new_session):
+        """Their time runs: not before all servers are there."""
+        endpoint = bosh.Endpoint(self.server.port_of["short"])
         self.holding = [Talker(new_session, endpoint, fake) for _ in range(3)]
         self.idle = [Talker(new_session, endpoint, fake) for _ in range(3)]
         self.gone = Talker(new_session, endpoint, fake)
@@ -125,8 +128,9 @@ def test_processes_that_stood_still_for_longer_than_the_inactivity_expire_nobody
         make_httpd, fake, new_session):
     """Clients that wait, and that come back meanwhile or at once, are served; those who do
     not come are forgotten, later."""
-    stills = [Standstill(make_httpd, fake, new_session, who)
-              for who in ("all", "children", "connector")]
+    stills = [Standstill(make_httpd, who) for who in ("all", "children", "connector")]
+    for s in stills:
+        s.begin(fake, new_session)
     try:
         for s in stills:
             # Nobody is near the end of his time, however long the others took to begin.
