@@ -8,7 +8,7 @@ import threading
 import time
 
 from bosh import Endpoint
-from prosody import ACCOUNTS, DOMAIN
+from prosody import ACCOUNTS, DOMAIN, Prosody
 from strictxml import CLIENT
 from waiting import PATIENCE, until
 
@@ -131,8 +131,34 @@ class Chat:
         for _ in range(times):
             assert self.romeo.ask().stanzas == []
 
+    def say_much_and_nothing(self):
+        self.say(60)
+        self.check()
+        self.be_silent(4)
+        self.say()
+        self.check()
+
+    def outlast_restarts(self):
+        for _ in range(2):
+            self.say(5)
+            self.pause()
+            self.server.graceful()
+        self.say(5)
+        self.check()
+
     def log_out(self):
         """The session's line is in the log at once, and says that the client wished it."""
         ended = self.server.count_log(ENDED)
         self.client.quit()
         until(lambda: self.server.count_log(ENDED) > ended, 5, "the session to end")
+
+
+def end_of_its_server(make_httpd, login):
+    """What the client is told when its XMPP server ends, in its library's words."""
+    own = Prosody().start()
+    try:
+        client = login(make_httpd(domains=[(DOMAIN, own.address)]))
+        own.shut_down()
+        return client.wait_offline(10)
+    finally:
+        own.stop()

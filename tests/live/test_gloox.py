@@ -7,8 +7,8 @@ counts as open for ever, and over TLS it cannot connect a second time (it frees 
 so nobody is killed here, and connections end between requests."""
 import pytest
 
-from foreign import Chat, Foreign, compiled
-from prosody import ACCOUNTS, DOMAIN, Prosody
+from foreign import Chat, Foreign, compiled, end_of_its_server
+from prosody import ACCOUNTS, DOMAIN
 
 WAIT = 1
 
@@ -49,11 +49,7 @@ def chat(make_httpd, new_session, login):
     ids=["pipelining", "https", "persistent", "http-1.0"])
 def test_sixty_messages_each_way_then_silence_then_the_end(chat, mode, tls):
     talk = chat(mode, tls, extra="BoshInactivity 3")
-    talk.say(60)
-    talk.check()
-    talk.be_silent(4)
-    talk.say()
-    talk.check()
+    talk.say_much_and_nothing()
     if mode == "pipelining":
         talk.log_out()
 
@@ -82,20 +78,8 @@ def test_graceful_restarts(chat):
     """In HTTP/1.0. With pipelining, a request behind the one that is answered may be lost with
     the connection."""
     talk = chat("legacy", wait=60, servers=2, server_limit=4)
-    for _ in range(2):
-        talk.say(5)
-        talk.pause()
-        talk.server.graceful()
-    talk.say(5)
-    talk.check()
+    talk.outlast_restarts()
 
 
 def test_end_of_the_xmpp_server_is_noticed(make_httpd, login):
-    own = Prosody().start()
-    try:
-        server = make_httpd(domains=[(DOMAIN, own.address)])
-        client = login(server)
-        own.shut_down()
-        client.wait_offline(10)
-    finally:
-        own.stop()
+    assert end_of_its_server(make_httpd, login)

@@ -4,8 +4,8 @@ collects what it sends, its empty requests too, for a second (a tenth of one her
 repeats a request: so nobody is killed here, and what ends, ends between requests."""
 import pytest
 
-from foreign import Chat, Foreign, compiled
-from prosody import ACCOUNTS, DOMAIN, Prosody
+from foreign import Chat, Foreign, compiled, end_of_its_server
+from prosody import ACCOUNTS, DOMAIN
 
 WAIT = 1
 
@@ -50,11 +50,7 @@ def chat(make_httpd, new_session, login):
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_sixty_messages_each_way_then_silence_then_the_end(chat, tls):
     talk = chat(tls, extra="BoshInactivity 3")
-    talk.say(60)
-    talk.check()
-    talk.be_silent(4)
-    talk.say()
-    talk.check()
+    talk.say_much_and_nothing()
     talk.log_out()
 
 
@@ -69,21 +65,9 @@ def test_connections_that_end_all_the_time(chat):
 
 def test_graceful_restarts(chat):
     talk = chat(wait=60, servers=2, server_limit=4)
-    for _ in range(2):
-        talk.say(5)
-        talk.pause()
-        talk.server.graceful()
-    talk.say(5)
-    talk.check()
+    talk.outlast_restarts()
     talk.log_out()
 
 
 def test_end_of_the_xmpp_server_is_noticed(make_httpd, login):
-    own = Prosody().start()
-    try:
-        server = make_httpd(domains=[(DOMAIN, own.address)])
-        client = login(server)
-        own.shut_down()
-        assert "terminated your session" in client.wait_offline(10)
-    finally:
-        own.stop()
+    assert "terminated your session" in end_of_its_server(make_httpd, login)
