@@ -1,7 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Stands between browsers and httpd, changes nothing, and remembers the last answer on each
-connection that its client closed, or had open when it loaded a page. A page that goes may have left that one unread: Strophe
-never asks again, so nobody but the relay can say whether it was on its way."""
+connection that its client closed, and those to requests of pages before the last one. A page that
+goes may have left them unread: Strophe never asks again, so nobody but the relay can say whether
+they were on their way."""
 import asyncio
 import itertools
 import re
@@ -13,12 +14,21 @@ from ports import free_ports
 TEXT = re.compile(rb"<body>([^<]*)</body>")
 
 
+class Wire:
+    """A connection of a browser: its last answer, and how many pages had been loaded when that
+    was asked for."""
+
+    def __init__(self, number):
+        self.number, self.answer, self.page = number, bytearray(), 0
+
+
 class Relay:
     def __init__(self, target):
         self.target = target
         self.port, = free_ports(1)
-        self.left = []      # bytes of last answers
-        self._open = []     # bytes of last answers on connections that are open
+        self.left = []      # answers
+        self._open = []     # Wires
+        self._pages = 0     # that were loaded
         self._events = []   # (time, number of the connection, what happened)
         self._numbers = itertools.count(1)
         self._started = threading.Event()
@@ -48,13 +58,16 @@ class Relay:
         self._thread.join(10)
 
     def unread(self):
-        """Texts of messages in answers that a client may not have read."""
-        return {text.decode() for data in list(self.left) for text in TEXT.findall(data)}
+        """Texts of messages in answers that a page may not have read. A page that comes says
+        that another has gone: that its browser has read an answer to the end does not say that
+        it has."""
+        answers = list(self.left) + [w.answer for w in list(self._open) if w.page < self._pages]
+        return {text.decode() for answer in answers for text in TEXT.findall(bytes(answer))}
 
     def _note(self, number, what):
         self._events.append((time.monotonic(), number, what))
 
-    def story(self, text, around=15):
+    def story(self, text, around=40):
         """What went on when this text passed, for a test that failed."""
         noise = re.compile(r" xmlns='[^']*'| type='chat'| xml:lang='en'|@[^']*| sid='[^']*'")
         found = [i for i, event in enumerate(self._events) if text.encode() in event[2]]
@@ -64,57 +77,59 @@ class Relay:
         return "\n".join("%.4f %4d %s" % (at, number, noise.sub("", what.decode(errors="replace")))
                          for at, number, what in self._events[first:last])
 
+    def _ask(self, wire, data):
+        if data.startswith(b"GET "):
+            self._pages += 1
+        if wire.page < self._pages:
+            self.left.append(bytes(wire.answer))
+        wire.page = self._pages
+        wire.answer.clear()
+        self._note(wire.number, b"> " + data.partition(b"\r\n\r\n")[2])
+
     async def _serve(self, reader, writer):
-        number = next(self._numbers)
+        wire = Wire(next(self._numbers))
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.transport.abort()
             return
-        last = bytearray()
-        self._open.append(last)
+        self._open.append(wire)
         try:
-            await asyncio.gather(self._up(number, reader, up_writer, last),
-                                 self._down(number, up_reader, writer, last))
+            await asyncio.gather(self._up(wire, reader, up_writer),
+                                 self._down(wire, up_reader, writer))
         finally:
-            self._open.remove(last)
+            self._open.remove(wire)
             writer.close()
             up_writer.close()
 
-    async def _up(self, number, reader, up_writer, last):
+    async def _up(self, wire, reader, up_writer):
         try:
             while True:
                 data = await reader.read(65536)
                 if not data:
                     break
-                if data.startswith(b"GET "):
-                    # A page comes, another has gone: that a browser has read an answer to its
-                    # end does not say that the page has.
-                    self.left += [bytes(answer) for answer in self._open]
-                last.clear()
-                self._note(number, b"> " + data.partition(b"\r\n\r\n")[2])
+                self._ask(wire, data)
                 up_writer.write(data)
         except OSError:
             pass
-        self._note(number, b"> closed")
-        # What the server still sends on this connection nobody reads.
-        self.left.append(last)
+        self._note(wire.number, b"> closed")
+        self.left.append(wire.answer)  # with what the server may still send: nobody reads it
         try:
             up_writer.write_eof()
         except (OSError, RuntimeError):
             pass
 
-    async def _down(self, number, up_reader, writer, last):
+    async def _down(self, wire, up_reader, writer):
         try:
             while True:
                 data = await up_reader.read(65536)
                 if not data:
                     break
-                last += data
-                self._note(number, b"< " + data.partition(b"\r\n\r\n")[2])
+                wire.answer += data
+                self._note(wire.number, b"< " + data.partition(b"\r\n\r\n")[2])
                 if not writer.is_closing():
                     writer.write(data)
         except OSError:
             pass
-        self._note(number, b"< closed")
+        self._note(wire.number, b"< closed")
         writer.close()

@@ -290,6 +290,12 @@ class Httpd:
         return until(lambda: len(self.connectors()) == 1 and self.connectors(), 10,
                      "exactly one connector")[0]
 
+    def several_connectors(self, count):
+        """That many, once each of them takes sessions."""
+        until(lambda: self.count_log("BOSH1006") >= count and len(self.connectors()) == count, 10,
+              "%d connectors" % count)
+        return self.connectors()
+
     def processes(self):
         """Everything that this server started and that still lives."""
         found = set(procfs.marked(self._marker))

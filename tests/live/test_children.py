@@ -248,8 +248,7 @@ def test_children_that_retire_after_few_connections(make_httpd, new_session):
 
 def test_sessions_spread_over_several_connectors(make_httpd, fake, new_session):
     server = make_httpd(extra="BoshConnectors 2")
-    connectors = until(lambda: len(server.connectors()) == 2 and server.connectors(), 10,
-                       "two connectors")
+    connectors = server.several_connectors(2)
     endpoint = bosh.Endpoint(server.port)
     sessions = [new_session(endpoint).open("echo.fake") for _ in range(12)]
     owners = {procfs.owner(c.transport.get_extra_info("peername")[1], fake.port, connectors)

@@ -354,7 +354,7 @@ def test_connector_keeps_no_log_of_others_open(make_httpd, fake, new_session):
     """The space of a rotated log is freed, and the program behind a piped one ends."""
     server = make_httpd(extra='CustomLog "|/bin/cat" "%r"\nBoshConnectors 2',
                         vhosts={"own": 'ErrorLog "|/bin/cat"\nCustomLog logs/own.log "%r"'})
-    until(lambda: len(server.connectors()) == 2, 10, "two connectors")
+    server.several_connectors(2)
     before = loggers(server)
     assert len(before) == 2
     for connector in server.connectors():
@@ -406,7 +406,7 @@ def test_error_log_program_that_dies(make_httpd, fake, new_session):
 def test_stop_waits_for_no_server_that_reads_nothing(make_httpd, fake, new_session, how):
     """Nor one after the other: four connectors together have five seconds."""
     server = make_httpd(extra="BoshConnectors 4")
-    until(lambda: len(server.connectors()) == 4, 10, "four connectors")
+    server.several_connectors(4)
     plays = []
     for _ in range(4):
         fake.mark()
