@@ -49,8 +49,12 @@
 #define BOSH_GATHER_MS 10
 
 /* An answer with stanzas leaves so long after the one before, unless its client is known to
- * have read that: clients exist that mix up the order of answers read in the same breath. */
-#define BOSH_SPACING_MS 100
+ * have read that: clients exist that mix up the order of answers read in the same breath.
+ * A client that was slow to react lately is given more time. */
+#define BOSH_SPACING_MS     100
+#define BOSH_MAX_SPACING_MS 500
+/* A client that takes longer was not slow, but elsewhere: a page was loaded anew. */
+#define BOSH_REACTION_MS    1000
 
 /* A copy of a held request that a newer one replaced learns it after this time. If the newer
  * one's client has gone, that is known then; if it was answered before, so is the older. */
@@ -272,6 +276,7 @@ typedef struct bosh_session_t {
     bosh_msec_t last_given;    /* when one with stanzas was fixed, written or repeated, last, */
     bosh_holder_t last_reader; /* and to whom */
     bosh_msec_t last_turn;     /* when the latest request that had its turn arrived */
+    uint32_t reaction;         /* ms; its client's slowest lately, see spacing.c */
     uint32_t inactivity;       /* seconds; differs from terms while paused */
     uint8_t state;
     uint8_t condition; /* of the end */
@@ -334,8 +339,8 @@ typedef struct bosh_event_t {
     bosh_msec_t since; /* STILL */
 } bosh_event_t;
 
-/* A request of somebody's with this rid would end the session: it is older than all that
- * is kept (section 14.3). */
+/* A request of somebody's with this rid would end the session, because it is older than all
+ * that is kept, or take the place of another copy (section 14.3). */
 bool bosh_session_is_stale(const bosh_session_t *s, uint64_t rid);
 
 /* ---- actions ------------------------------------------------------------ */

@@ -172,8 +172,9 @@ typedef enum bosh_got_t {
     BOSH_GOT_UNKNOWN, /* no such session: item-not-found */
     BOSH_GOT_EXPOSED, /* a session born over TLS, asked for without it: close the
                          connection, leave the session alone */
-    BOSH_GOT_STALE,   /* older than what is kept, which ends a session; nothing was done. Is the
-                         client still there? Ask again, as nobody's if not, with is_there */
+    BOSH_GOT_STALE,   /* older than what is kept, which ends a session, or a copy of what another
+                         holder has; nothing was done. Is the client still there? Ask again, as
+                         nobody's if not, with is_there */
     /* From here on: nothing was taken, come again later. */
     BOSH_GOT_NO_ROOM,     /* the session's, or all blocks are used */
     BOSH_GOT_BUSY,        /* somebody stands still inside the lock */

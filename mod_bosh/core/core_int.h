@@ -157,7 +157,7 @@ void settle(step_t *st);
 
 /* spacing.c */
 /* A request has come, for the first time or not. */
-void spacing_note_request(bosh_session_t *s, uint64_t rid);
+void spacing_note_request(bosh_session_t *s, uint64_t rid, bosh_msec_t now);
 /* An answer with stanzas goes to this holder now. */
 void spacing_note_given(bosh_session_t *s, bosh_holder_t reader, bosh_msec_t now);
 /* Before this the head's answer must not leave; 0: at any time. */

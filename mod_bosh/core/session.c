@@ -164,8 +164,17 @@ bool bosh_session_is_stale(const bosh_session_t *s, uint64_t rid)
 {
     const bosh_slot_t *slot = &s->slots[rid % BOSH_SLOTS];
 
-    return s->state < BOSH_CLOSING && rid < s->next_rid
-           && !(slot->state != BOSH_SLOT_FREE && slot->rid == rid);
+    if (slot->state != BOSH_SLOT_FREE && slot->rid == rid) {
+        return is_attended(slot) && slot->state != BOSH_SLOT_ANSWERED;
+    }
+    return s->state < BOSH_CLOSING && rid < s->next_rid;
+}
+
+/* Then it is a copy of something that its client sent again, or went on from. */
+static bool is_nobodys_copy(const step_t *st, const bosh_slot_t *slot)
+{
+    return same_holder(st->ev->holder, BOSH_NOBODY)
+           && (slot || (st->s->state < BOSH_CLOSING && st->ev->rid < st->s->next_rid));
 }
 
 static void on_request(step_t *st)
@@ -174,15 +183,15 @@ static void on_request(step_t *st)
     const bosh_event_t *ev = st->ev;
     bosh_slot_t *slot = window_find(s, ev->rid);
 
-    spacing_note_request(s, ev->rid);
-    if (slot) {
+    spacing_note_request(s, ev->rid, st->now);
+    if (is_nobodys_copy(st, slot)) {
+        reply(st, BOSH_ANSWER_ERROR, BOSH_COND_NONE);
+    }
+    else if (slot) {
         on_repeat(st, slot);
     }
     else if (s->state >= BOSH_CLOSING) {
         on_late(st);
-    }
-    else if (ev->rid < s->next_rid && same_holder(ev->holder, BOSH_NOBODY)) {
-        reply(st, BOSH_ANSWER_ERROR, BOSH_COND_NONE);
     }
     else if (ev->rid < s->next_rid || !window_has_room(s, ev->rid, ev->asks)) {
         end_with_reply(st, BOSH_COND_ITEM_NOT_FOUND, BOSH_REASON_RID);

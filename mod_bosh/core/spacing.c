@@ -9,12 +9,14 @@
  * It is known when it sent something that it could not have sent before, and that is: as many
  * requests as it may have open at once; or a request on the connection on which the answer
  * went. A client that never had two requests open reads one answer after the other.
+ *
+ * How much time it needs is measured wherever it has nothing to do but to send the next request.
  */
 
 #include "core_int.h"
 
 /* An answer that is still being written may have been read: that tells nothing. */
-void spacing_note_request(bosh_session_t *s, uint64_t rid)
+static void note_parallel(bosh_session_t *s, uint64_t rid)
 {
     for (unsigned i = 0; i < BOSH_SLOTS && !s->is_parallel; i++) {
         const bosh_slot_t *slot = &s->slots[i];
@@ -22,6 +24,29 @@ void spacing_note_request(bosh_session_t *s, uint64_t rid)
         s->is_parallel =
             slot->rid != rid && (slot->state == BOSH_SLOT_EARLY || slot->state == BOSH_SLOT_HELD);
     }
+}
+
+/* A client without an open request sends the next one as soon as it has read the last answer.
+ * What its machine and the network make it take for that is forgotten by and by. */
+static void note_reaction(bosh_session_t *s, uint64_t rid, bosh_msec_t now)
+{
+    bosh_msec_t took = now - s->last_answer;
+    bool is_reaction = rid == s->next_rid && s->next_rid == s->next_answer && s->terms.hold > 0
+                       && s->terms.wait > 0;
+
+    if (!is_reaction || took < 0 || took > BOSH_REACTION_MS) {
+        return;
+    }
+    s->reaction -= s->reaction / 4;
+    if (s->reaction < took) {
+        s->reaction = (uint32_t)took;
+    }
+}
+
+void spacing_note_request(bosh_session_t *s, uint64_t rid, bosh_msec_t now)
+{
+    note_parallel(s, rid);
+    note_reaction(s, rid, now);
 }
 
 void spacing_note_given(bosh_session_t *s, bosh_holder_t reader, bosh_msec_t now)
@@ -50,10 +75,25 @@ static bool has_read(const bosh_session_t *s, const bosh_slot_t *head)
            || same_holder(head->holder, s->last_reader);
 }
 
+/* Twice the slowest reaction that was seen: the one that counts may be slower still. */
+static bosh_msec_t distance(const bosh_session_t *s)
+{
+    bosh_msec_t time = 2 * (bosh_msec_t)s->reaction;
+
+    if (time < BOSH_SPACING_MS) {
+        return BOSH_SPACING_MS;
+    }
+    return time < BOSH_MAX_SPACING_MS ? time : BOSH_MAX_SPACING_MS;
+}
+
 bosh_msec_t spacing_earliest(bosh_session_t *s, const bosh_slot_t *head)
 {
+    bosh_msec_t earliest, awake;
+
     if (!carries_stanzas(s) || is_hurried(s, head) || has_read(s, head)) {
         return 0;
     }
-    return s->last_given + BOSH_SPACING_MS;
+    earliest = s->last_given + distance(s);
+    awake = head->arrived + BOSH_SPACING_MS; /* it sent this one after that answer had left */
+    return head->arrived > s->last_given && awake < earliest ? awake : earliest;
 }

@@ -242,8 +242,9 @@ static void look_behind(request_rec *r, guest_t *g)
 }
 
 /* A copy of a request that its client had aborted and sent again, on another connection, may be
- * so late that its session has gone on; and this thread may not have run since it looked for
- * the client. Who aborts it before he sends it again is gone by now. */
+ * so late that its session has gone on, or that the newer copy is held; and this thread may not
+ * have run since it looked for the client. Who aborts it before he sends it again is gone by
+ * now. */
 static void ask_store(request_rec *r, bench_t *b, guest_t *g, bosh_request_t *req, admission_t *a)
 {
     bosh_str_t sid = b->body.attr[BOSH_A_SID];

@@ -217,7 +217,7 @@ void drive_open(drive_t *d, uint32_t hold, uint32_t wait)
     opened(d);
     assert_int_equal(comes_back(d, FIRST_RID, creator)->kind, BOSH_DO_ANSWER);
     wrote(d, FIRST_RID, creator);
-    d->now += 1000;
+    d->now += BOSH_REACTION_MS + 1; /* tells nothing of how quick the client is */
 }
 
 const bosh_action_t *find(const drive_t *d, bosh_action_kind_t kind)

@@ -97,6 +97,25 @@ static void replaced_copy_gets_what_the_newer_one_got(void **state)
     assert_int_equal(a->slot, R % BOSH_SLOTS);
 }
 
+/* A thread came late to a request that its client had aborted and sent again. */
+static void a_copy_of_a_client_that_has_gone_replaces_nobody(void **state)
+{
+    bosh_event_t ev = { .kind = BOSH_EV_REQUEST, .rid = R, .holder = BOSH_NOBODY };
+    bosh_holder_t newer;
+
+    (void)state;
+    request(&d, R, 0);
+    newer = d.holder;
+    assert_true(bosh_session_is_stale(&d.s, R));
+    bosh_step(&d.s, &ev, d.now, &d.acts);
+    assert_int_equal(d.acts.n, 1);
+    assert_int_equal(d.acts.a[0].kind, BOSH_DO_REPLY);
+    data(&d);
+    assert_true(comes_back(&d, R, newer)->with_down);
+    wrote(&d, R, newer);
+    assert_false(bosh_session_is_stale(&d.s, R));
+}
+
 static void replaced_copy_that_hangs_up_takes_nobody_with_it(void **state)
 {
     bosh_holder_t older, newer;
@@ -247,6 +266,7 @@ int main(void)
         cmocka_unit_test_setup(newest_copy_of_a_held_request_gets_the_answer, open_session),
         cmocka_unit_test_setup(replaced_copy_gets_a_recoverable_error, open_session),
         cmocka_unit_test_setup(replaced_copy_gets_what_the_newer_one_got, open_session),
+        cmocka_unit_test_setup(a_copy_of_a_client_that_has_gone_replaces_nobody, open_session),
         cmocka_unit_test_setup(replaced_copy_that_hangs_up_takes_nobody_with_it, open_session),
         cmocka_unit_test_setup(repeat_with_bytes_behind_it_is_answered_at_once, open_session),
         cmocka_unit_test_setup(keeps_stanzas_when_the_holder_hung_up, open_session),

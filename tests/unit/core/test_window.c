@@ -31,7 +31,7 @@ static void exchange(unsigned n)
 {
     for (uint64_t rid = d.s.next_rid; n > 0; n--, rid++) {
         d.s.leg[0].has_down = 1;
-        d.now += 100;
+        d.now += BOSH_MAX_SPACING_MS;
         assert_int_equal(request(&d, rid, 0)->kind, BOSH_DO_ANSWER);
         wrote(&d, rid, d.holder);
     }

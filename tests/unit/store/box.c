@@ -246,7 +246,11 @@ void box_free_block(box_t *b, sess_t *s)
 bosh_got_t box_request(box_t *b, sess_t *s, uint64_t rid, uint8_t asks, bosh_str_t payload)
 {
     bosh_request_t req = {
-        .rid = rid, .asks = asks, .holder = { b->child, ++b->tickets }, .payload = payload
+        .rid = rid,
+        .asks = asks,
+        .holder = { b->child, ++b->tickets },
+        .payload = payload,
+        .is_there = true,
     };
 
     b->holder = req.holder;

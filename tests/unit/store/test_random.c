@@ -173,7 +173,8 @@ static void ask(model_t *m, uint64_t rid, uint8_t asks)
     bosh_request_t req = { .rid = rid,
                            .asks = asks,
                            .holder = { children[rng_below(&rng, CHILDREN)], ++box.tickets },
-                           .payload = m->payload[rid - 1000] };
+                           .payload = m->payload[rid - 1000],
+                           .is_there = true };
 
     *h = (holder_t){ true, rid, req.holder };
     bosh_store_request(box.st, bosh_str(m->s.sid), REALM, true, &req, box.now, &box.buf, &box.out);

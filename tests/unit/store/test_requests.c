@@ -259,6 +259,28 @@ static void request_older_than_what_is_kept_is_doubted_first(void **state)
     assert_int_equal(box.out.answer.condition, BOSH_COND_ITEM_NOT_FOUND);
 }
 
+/* It may be late, and the one that is held the newer one. */
+static void copy_of_what_another_holds_is_doubted_first(void **state)
+{
+    bosh_request_t copy = { .rid = 1001, .holder = { box.child, 99 } };
+    bosh_holder_t holder;
+
+    (void)state;
+    assert_int_equal(box_request(&box, &s, 1001, 0, BOSH_ABSENT), BOSH_GOT_HOLD);
+    holder = box.holder;
+    ask_anew(&copy, BOSH_GOT_STALE);
+    copy.is_there = true;
+    copy.holder = BOSH_NOBODY;
+    ask_anew(&copy, BOSH_GOT_ANSWER);
+    box_put(&box, &s, BOSH_STR("<m/>"));
+    assert_int_equal(box_due(&box, &s, 1001, holder), BOSH_GOT_ANSWER);
+    assert_payload("<m/>");
+    box_written(&box, &s, 1001, holder);
+    copy.is_there = false;
+    ask_anew(&copy, BOSH_GOT_ANSWER); /* there is nothing to take from anybody */
+    assert_int_equal(box.out.answer.kind, BOSH_ANSWER_ERROR);
+}
+
 static void sid_belongs_to_its_realm(void **state)
 {
     bosh_request_t req = { .rid = 1001, .holder = { box.child, 5 } };
@@ -288,7 +310,7 @@ static void secure_session_is_served_over_tls_only(void **state)
 static void plain_session_may_move_to_tls(void **state)
 {
     bosh_birth_t birth = box_birth(1);
-    bosh_request_t req = { .rid = 1, .holder = { box.child, 5 } };
+    bosh_request_t req = { .rid = 1, .holder = { box.child, 5 }, .is_there = true };
     char sid[BOSH_SID_CHARS + 1];
 
     (void)state;
@@ -438,6 +460,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(repeated_answer_has_the_same_bytes, begin, end),
         cmocka_unit_test_setup_teardown(small_buffer_gets_nothing_and_may_ask_again, begin, end),
         cmocka_unit_test_setup_teardown(held_request_is_woken_by_mail_and_knock, begin, end),
+        cmocka_unit_test_setup_teardown(copy_of_what_another_holds_is_doubted_first, begin, end),
         cmocka_unit_test_setup_teardown(request_older_than_what_is_kept_is_doubted_first, begin,
                                         end),
         cmocka_unit_test_setup_teardown(sid_belongs_to_its_realm, begin, end),
