@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """A real httpd of the test's own: written configuration, free ports on loopback,
 start, graceful, restart, stop - and the check that nothing remains after it."""
+import contextlib
 import glob
 import os
 import re
@@ -16,7 +17,7 @@ import certs
 import crashes
 import procfs
 from ports import free_ports
-from waiting import PATIENCE, until
+from waiting import PATIENCE, TooLate, until
 
 APACHE = os.environ.get("BOSH_APACHE", "/usr/sbin/apache2")
 MODULES = os.environ.get("BOSH_APACHE_MODULES", "/usr/lib/apache2/modules")
@@ -384,8 +385,7 @@ class Httpd:
         """Ends the server and fails unless everything of it is gone."""
         for pid in self.processes():
             self._memory |= procfs.named_memory(pid)
-        if self.is_running():
-            os.kill(self.parent, signal.SIGTERM)
+        self._ask_to_end()
         problems = []
         try:
             until(lambda: not self.is_running(), 15, "httpd's parent to end")
@@ -407,6 +407,16 @@ class Httpd:
         self.kill()
         if problems:
             raise Unhealthy("after stop: " + "\n".join(problems) + "\nlog:\n" + tail)
+
+    def _ask_to_end(self):
+        """httpd forgets a signal that comes while it reads its configuration anew."""
+        for _ in range(2):
+            if self.is_running():
+                os.kill(self.parent, signal.SIGTERM)
+            with contextlib.suppress(TooLate):
+                until(lambda: not self.is_running() or self.count_log("caught SIGTERM"), 4,
+                      "httpd to say that it ends", every=0.1)
+                return
 
     @staticmethod
     def _describe(pids):

@@ -403,7 +403,8 @@ class Player:
         self._check_up_in_the_end(complete=False)
 
     def _end_by_key(self):
-        self.model.may_end("item-not-found")
+        """Where there is no room for it, that comes first."""
+        self.model.may_end("item-not-found", *([] if self._may_send() else ["policy-violation"]))
         self._send(self._compose(texts=["c0.a stranger's"], key="0" * 40))
         self._await_end()
         self.model.need(self.model.ended, "the key was not refused")
