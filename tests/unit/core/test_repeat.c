@@ -116,6 +116,19 @@ static void a_copy_of_a_client_that_has_gone_replaces_nobody(void **state)
     assert_false(bosh_session_is_stale(&d.s, R));
 }
 
+static void nor_one_of_a_request_that_came_before_its_turn(void **state)
+{
+    bosh_event_t ev = { .kind = BOSH_EV_REQUEST, .rid = R + 1, .holder = BOSH_NOBODY };
+    bosh_holder_t newer;
+
+    (void)state;
+    request(&d, R + 1, 0);
+    newer = d.holder;
+    assert_true(bosh_session_is_stale(&d.s, R + 1));
+    bosh_step(&d.s, &ev, d.now, &d.acts);
+    assert_int_equal(slot_of(&d, R + 1)->holder.ticket, newer.ticket);
+}
+
 static void replaced_copy_that_hangs_up_takes_nobody_with_it(void **state)
 {
     bosh_holder_t older, newer;
@@ -267,6 +280,7 @@ int main(void)
         cmocka_unit_test_setup(replaced_copy_gets_a_recoverable_error, open_session),
         cmocka_unit_test_setup(replaced_copy_gets_what_the_newer_one_got, open_session),
         cmocka_unit_test_setup(a_copy_of_a_client_that_has_gone_replaces_nobody, open_session),
+        cmocka_unit_test_setup(nor_one_of_a_request_that_came_before_its_turn, open_session),
         cmocka_unit_test_setup(replaced_copy_that_hangs_up_takes_nobody_with_it, open_session),
         cmocka_unit_test_setup(repeat_with_bytes_behind_it_is_answered_at_once, open_session),
         cmocka_unit_test_setup(keeps_stanzas_when_the_holder_hung_up, open_session),
