@@ -170,7 +170,8 @@ bool bosh_session_is_stale(const bosh_session_t *s, uint64_t rid)
     return s->state < BOSH_CLOSING && rid < s->next_rid;
 }
 
-/* Then it is a copy of something that its client sent again, or went on from. */
+/* Of a client that has gone: it sent this again on another connection, or went on from it. Who
+ * holds the newer copy goes on. */
 static bool is_nobodys_copy(const step_t *st, const bosh_slot_t *slot)
 {
     return same_holder(st->ev->holder, BOSH_NOBODY)

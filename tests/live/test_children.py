@@ -36,8 +36,8 @@ def wire_in(endpoint, server, child, tries=60):
         for wire in others:
             wire.close()
     rest = [pid for pid in server.children() if pid != child]
-    procfs.stop(*rest)
     try:
+        procfs.stop(*rest)
         wire, owner = served_wire(endpoint, server)
     finally:
         for pid in rest:
